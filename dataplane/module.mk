@@ -1,0 +1,1 @@
+-include $(wildcard dataplane/*/module.mk)
