@@ -24,7 +24,7 @@ struct gn_board {
 	uint32_t main_lcore;
 	uint32_t *workers; /* lcores that poll */
 	unsigned workers_count;
-	bool hugepages;     /* else --no-huge */
+	bool hugepages;      /* else --no-huge */
 	uint32_t memory_mib; /* for DPDK; 64..1048576 */
 	uint32_t mbufs;      /* packet buffers; 1024..16777216 */
 	struct gn_board_uplink *uplinks;

@@ -17,7 +17,7 @@ void gn_log_init(const char *process, enum gn_log_level level)
 }
 
 static void write_line(enum gn_log_level level, uint64_t n_suppressed, const char *format,
-		       va_list args)
+                       va_list args)
 {
 	char line[2048];
 	int n = snprintf(line, sizeof line, "<%d>%s: ", level, process_name);
@@ -28,7 +28,7 @@ static void write_line(enum gn_log_level level, uint64_t n_suppressed, const cha
 	n += m < (int)sizeof line - n - 64 ? m : (int)sizeof line - n - 65;
 	if (n_suppressed)
 		n += snprintf(line + n, sizeof line - (size_t)n, " (%llu like it not shown)",
-			      (unsigned long long)n_suppressed);
+		              (unsigned long long)n_suppressed);
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, (size_t)n) < 0)
 		return; /* nowhere left to say so */

@@ -1,0 +1,116 @@
+/* board_test.c - every board in the tree loads; every kind of mistake is told. */
+#include "board/board.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const char good[] = "name: t\ncompatible: gnomon,t\nidle: poll\nmain_lcore: 0\n"
+                           "workers: [1, 2]\nhugepages: false\nmemory_mib: 128\nmbufs: 8192\n"
+                           "uplinks:\n  - name: up0\n    devargs: net_null0\n    vlan: 7\n"
+                           "eal_args: [\"--log-level=3\"]\n";
+
+static int load_text(const char *text, struct gn_board **board, struct gn_status *status)
+{
+	char path[] = "/tmp/gn-board-XXXXXX";
+	int fd = mkstemp(path);
+	int rc;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	rc = gn_board_load(path, board, status);
+	unlink(path);
+	return rc;
+}
+
+static void good_board_is_read(void **state)
+{
+	struct gn_board *board = NULL;
+	struct gn_status status = {0};
+
+	assert_int_equal(load_text(good, &board, &status), 0);
+	assert_string_equal(board->name, "t");
+	assert_int_equal(board->idle, GN_BOARD_POLL);
+	assert_int_equal(board->workers_count, 2);
+	assert_int_equal(board->workers[1], 2);
+	assert_false(board->hugepages);
+	assert_int_equal(board->uplinks_count, 1);
+	assert_int_equal(board->uplinks[0].vlan, 7);
+	assert_string_equal(board->eal_args[0], "--log-level=3");
+	gn_board_free(board);
+}
+
+static void shipped_boards_load(void **state)
+{
+	struct gn_board *board = NULL;
+	struct gn_status status = {0};
+
+	if (gn_board_load("board/devbox/board.yaml", &board, &status))
+		fail_msg("%s", status.message);
+	assert_int_equal(board->idle, GN_BOARD_BACKOFF);
+	gn_board_free(board);
+}
+
+/* 'from' in the good text becomes 'to'; the message must contain 'says'. */
+static const struct {
+	const char *from, *to, *says;
+} mistakes[] = {
+        {"mbufs: 8192", "mbufs: 10", "mbufs 10: give 1024"},
+        {"memory_mib: 128", "memory_mib: 1", "memory_mib 1: give 64"},
+        {"main_lcore: 0", "main_lcore: 1", "lcore 1 is main_lcore and a worker"},
+        {"main_lcore: 0", "main_lcore: 900", "main_lcore 900"},
+        {"[1, 2]", "[2, 2]", "listed twice"},
+        {"[1, 2]", "[1, 200]", "worker lcore 200"},
+        {"[1, 2]", "[]", "workers"},
+        {"vlan: 7", "vlan: 5000", "vlan 5000"},
+        {"idle: poll", "idle: doze", "doze"},
+        {"mbufs: 8192", "mbuffs: 8192", "mbuffs"},
+        {"mbufs: 8192\n", "", "mbufs"},
+        {"mbufs: 8192", "mbufs: -1", "mbufs"},
+        {"name: t\n", "name: [t\n", ""},
+};
+
+static void mistakes_are_told(void **state)
+{
+	for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+		char text[1024];
+		const char *at = strstr(good, mistakes[i].from);
+		struct gn_board *board = NULL;
+		struct gn_status status = {0};
+
+		assert_non_null(at);
+		snprintf(text, sizeof text, "%.*s%s%s", (int)(at - good), good, mistakes[i].to,
+		         at + strlen(mistakes[i].from));
+		assert_true(load_text(text, &board, &status) < 0);
+		assert_null(board);
+		if (!strstr(status.message, mistakes[i].says) || !status.message[0])
+			fail_msg("case %zu: '%s' lacks '%s'", i, status.message, mistakes[i].says);
+	}
+}
+
+static void missing_file_is_told(void **state)
+{
+	struct gn_board *board = NULL;
+	struct gn_status status = {0};
+
+	assert_true(gn_board_load("/nonexistent/board.yaml", &board, &status) < 0);
+	assert_int_equal(status.code, GN_NOT_FOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(good_board_is_read),
+	        cmocka_unit_test(shipped_boards_load),
+	        cmocka_unit_test(mistakes_are_told),
+	        cmocka_unit_test(missing_file_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
