@@ -24,6 +24,6 @@ struct gn_log_limit {
 	uint64_t n_suppressed;
 };
 void gn_log_limited(struct gn_log_limit *limit, enum gn_log_level level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 #endif

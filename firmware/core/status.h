@@ -41,7 +41,7 @@ struct gn_status {
  * (0 for GN_OK), so that a function can 'return gn_status_set(st, ...)'.
  * 'st' may be NULL. */
 int gn_status_set(struct gn_status *st, enum gn_code code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 /* The negative errno for a code, and the code for a (negative or positive) errno. */
 int gn_code_to_errno(enum gn_code code);
