@@ -1,0 +1,113 @@
+/* blk.h - a VM's disk: a vhost-user-blk device in front of a volume.
+ *
+ * The dataplane is the vhost-user server, QEMU the client (reconnect=on). A device polls
+ * its virtqueues on one worker, checks every request against the guest's memory, and gives
+ * it to the volume's store; so no thread waits for a disk. Requests that were in flight
+ * when the dataplane died are kept in memory that QEMU holds (VHOST_USER_PROTOCOL_F_
+ * INFLIGHT_SHMFD) and run again when it reconnects.
+ *
+ * Threads: create, destroy, stats and clone are for control threads; they reach the lcore
+ * by gn_worker_call() and are safe from any thread but rte_vhost's own. rte_vhost's
+ * callbacks wait until nothing of the old memory is in flight before they return. */
+#ifndef GN_DATAPLANE_BLK_H
+#define GN_DATAPLANE_BLK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/feature/histogram.h"
+#include "firmware/core/status.h"
+
+struct gn_blk;
+struct gn_worker;
+struct gn_meter_disk;
+
+#define GN_BLK_MAX_QUEUES  16u
+#define GN_BLK_SERIAL_SIZE 20u /* bytes that get-id answers; shorter ones are padded with NUL */
+
+/* All strings are copied. */
+struct gn_blk_config {
+	const char *name;        /* "volumes/web-1-vda" */
+	const char *path;        /* raw file or block device; must exist */
+	const char *socket_path; /* listened on, mode 0600; a stale one is replaced */
+	const char *serial;      /* NULL or empty: what follows "volumes/", cut to 20 bytes */
+	bool read_only;
+	unsigned queues; /* 1..16; 0: 1 */
+};
+
+/* Opens the store, starts polling on 'worker' and listens. Errors as
+ * gn_volume_file_create(), and -EINVAL (queues, name, socket path too long), -EADDRINUSE;
+ * each with a sentence in 'status'. */
+int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, struct gn_blk **out,
+                  struct gn_status *status);
+/* Closes the socket, lets in-flight requests finish, ends a running clone and frees. NULL
+ * is fine. Not from a worker. */
+void gn_blk_destroy(struct gn_blk *blk);
+
+const char *gn_blk_name(const struct gn_blk *blk);
+uint64_t gn_blk_size_bytes(const struct gn_blk *blk);
+/* A front end is attached and at least one of its rings runs. */
+bool gn_blk_connected(const struct gn_blk *blk);
+
+/* The VM's disk meter, shared by its volumes on the same worker; NULL: no limit (the
+ * default). Requests that exceed it wait in their ring. The meter must stay valid until
+ * replaced; the change is complete when this returns. */
+void gn_blk_set_meter(struct gn_blk *blk, struct gn_meter_disk *meter);
+
+/* ---- counters ---------------------------------------------------------------- */
+
+enum gn_blk_op { GN_BLK_READ, GN_BLK_WRITE, GN_BLK_FLUSH, GN_BLK_DISCARD, GN_BLK_N_OPS };
+
+struct gn_blk_op_stats {
+	uint64_t operations; /* completed, errors included */
+	uint64_t bytes;
+	struct gn_histogram latency; /* ring to completion, microseconds */
+};
+
+/* Everything but the last three grows for the life of the device. */
+struct gn_blk_stats {
+	struct gn_blk_op_stats op[GN_BLK_N_OPS]; /* DISCARD with write-zeroes */
+	uint64_t errors;                         /* answered with an I/O error, or unsupported */
+	uint64_t rejected;        /* malformed requests, and rings stopped because corrupt */
+	uint64_t resubmitted;     /* found in flight after a restart and run again */
+	uint64_t throttled_us;    /* requests waited for the meter, summed */
+	uint64_t in_flight;       /* now */
+	uint64_t queue_depth_max; /* most in flight at once since the last gn_blk_take_stats() */
+	uint64_t queues_stopped;  /* now: rings the guest corrupted, until it resets the device */
+};
+
+/* A consistent copy. take also starts a new queue_depth_max; for the one reader that
+ * publishes samples. */
+void gn_blk_get_stats(struct gn_blk *blk, struct gn_blk_stats *out);
+void gn_blk_take_stats(struct gn_blk *blk, struct gn_blk_stats *out);
+
+/* Pure. 'sum' += 'stats' (volumes of one VM; queue_depth_max too), and 'out' = what grew
+ * between two. */
+void gn_blk_stats_add(struct gn_blk_stats *sum, const struct gn_blk_stats *stats);
+void gn_blk_stats_diff(const struct gn_blk_stats *now, const struct gn_blk_stats *before,
+                       struct gn_blk_stats *out);
+
+/* ---- clone ------------------------------------------------------------------- */
+
+/* Copies the volume's content as of one instant into the new file 'target_path', on a
+ * thread of its own: by reflink where the file system has it, else sparsely, while writes
+ * wait in their rings (reads go on). One at a time per device. */
+struct gn_blk_clone_result {
+	uint64_t wall_us; /* the instant */
+	bool reflink;
+	uint64_t size_bytes;
+};
+
+struct gn_blk_clone;
+/* -EEXIST, -EBUSY (one is running), -ENOENT (no such directory), ... */
+int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
+                       struct gn_status *status);
+/* Becomes readable when the copy is complete and synced, or has failed. */
+int gn_blk_clone_fd(const struct gn_blk_clone *clone);
+/* Waits for the end (no wait once the fd is readable), reports and frees. On failure
+ * (-ENOSPC, -EIO, -ECANCELED) the partial file is gone. Call before gn_blk_destroy(), or
+ * cancel first. */
+int gn_blk_clone_finish(struct gn_blk_clone *clone, struct gn_blk_clone_result *result,
+                        struct gn_status *status);
+void gn_blk_clone_cancel(struct gn_blk_clone *clone);
+
+#endif
