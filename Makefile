@@ -93,7 +93,7 @@ fuzz: $(B)/libfuzzer/$(T)
 	@mkdir -p $(B)/corpus/$(T); $< $(B)/corpus/$(T) tests/fuzz/$(T) -max_total_time=$(or $(FOR),60)
 fmt: ; @git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 lint: $(PURE:%.c=$(B)/obj/%.o)
-	@tools/lint/lint --build $(B) $(addprefix --pure ,$(PURE))
+	@tools/lint/lint --build $(B) $(addprefix --pure=,$(PURE))
 clean: ; @rm -rf $(B)
 help: ; @sed -n '/^| command/,/^$$/p' README.md
 .PHONY: all run check tests test bench fuzz fmt lint clean help setup
