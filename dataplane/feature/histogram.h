@@ -33,7 +33,7 @@ static inline void gn_histogram_add(struct gn_histogram *histogram, uint64_t val
 
 /* out = newer - older. 'out' may be either of them. */
 static inline void gn_histogram_diff(const struct gn_histogram *newer,
-				     const struct gn_histogram *older, struct gn_histogram *out)
+                                     const struct gn_histogram *older, struct gn_histogram *out)
 {
 	for (unsigned i = 0; i < GN_HISTOGRAM_N_BUCKETS; i++)
 		out->buckets[i] = newer->buckets[i] - older->buckets[i];

@@ -1,0 +1,3 @@
+meter.src := dataplane/meter/meter.c dataplane/meter/disk_meter.c
+# The headers and file blocks of mirrored packets: pure, so they build without a port.
+encap.src := dataplane/mirror/encap.c dataplane/mirror/pcapng.c
