@@ -141,13 +141,18 @@ static void handle(char *line)
 		printf("gn: error unknown command or pattern '%s'\n", line);
 }
 
+static bool console_has_input(int timeout_ms)
+{
+	return poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, timeout_ms) == 1;
+}
+
 static void read_console(void)
 {
 	static char line[512];
 	static size_t length;
 	char c;
 
-	while (read(STDIN_FILENO, &c, 1) == 1) {
+	while (console_has_input(0) && read(STDIN_FILENO, &c, 1) == 1) {
 		if (c != '\n' && c != '\r') {
 			if (length < sizeof line - 1)
 				line[length++] = c;
@@ -156,8 +161,6 @@ static void read_console(void)
 			length = 0;
 			handle(line);
 		}
-		if (poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, 0) != 1)
-			break;
 	}
 }
 
@@ -204,7 +207,7 @@ int main(void)
 	read_boot_arguments();
 	printf("gn: ready\n");
 	for (;;) {
-		poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, 100);
+		console_has_input(100);
 		read_console();
 		for (int i = 0; i < N_WHAT; i++)
 			apply((enum what)i,
