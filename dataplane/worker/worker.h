@@ -29,8 +29,9 @@ struct gn_pollable {
 	bool (*arm)(struct gn_pollable *self);
 	/* After sleeping: no more kicks, please. NULL allowed. */
 	void (*disarm)(struct gn_pollable *self);
-	/* Readable means: there may be work. The worker drains none of them: eventfds are
-	 * level-triggered, so 'disarm' or 'poll' must read them. Fixed while it is added. */
+	/* Readable means: there may be work. Watched edge-triggered: whoever owns them may but
+	 * need not drain them, so a descriptor that a hostile peer shares is never read here. A
+	 * descriptor that cannot be watched bounds the sleep instead. Fixed while it is added. */
 	int fds[GN_POLLABLE_MAX_FDS];
 	unsigned n_fds;
 	/* Longest sleep this one tolerates, microseconds; 0: no limit. */
@@ -55,6 +56,10 @@ void gn_worker_destroy(struct gn_worker *worker);
 /* Runs fn(arg) on the lcore, between two rounds, and returns when it has run. From any
  * thread but the lcore itself (then it runs at once). */
 void gn_worker_call(struct gn_worker *worker, void (*fn)(void *arg), void *arg);
+
+/* Ends the worker's sleep, if it sleeps, so that it polls soon. Never waits; from any
+ * thread, also one that holds locks which the lcore may want. */
+void gn_worker_wake(struct gn_worker *worker);
 
 /* Only inside gn_worker_call() or a poll. -ENOSPC when too many. */
 int gn_worker_add(struct gn_worker *worker, struct gn_pollable *pollable);
