@@ -1,0 +1,186 @@
+"""Child processes that end with their parent, log to files and are ended by id."""
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Failed(Exception):
+    """A sentence for the user."""
+
+
+def die_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def tail_of(path, lines=15):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return "".join(file.readlines()[-lines:])
+    except OSError:
+        return ""
+
+
+class Process:
+    """One daemon, its log and its restarts."""
+
+    def __init__(self, name, command, log_path):
+        self.name, self.command, self.log_path = name, command, log_path
+        self.child = None
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
+                                          stderr=log, preexec_fn=die_with_parent)
+        return self
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def running(self):
+        return self.child is not None and self.child.poll() is None
+
+    def kill(self):
+        """As a crash would: no chance to clean up."""
+        if self.running():
+            self.child.kill()
+            self.child.wait()
+
+    def stop(self, seconds=10):
+        if not self.running():
+            return
+        self.child.terminate()
+        try:
+            self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+    def wait_until(self, ready, seconds, what):
+        """Polls ready() until it is true; fails with the log's end when the process dies."""
+        end = time.monotonic() + seconds
+        while not ready():
+            if not self.running():
+                raise Failed(f"{self.name} ended with code {self.child.returncode} before {what}; "
+                             f"{self.log_path} ends:\n{tail_of(self.log_path)}")
+            if time.monotonic() > end:
+                raise Failed(f"{self.name}: {what} did not happen within {seconds} s; "
+                             f"{self.log_path} ends:\n{tail_of(self.log_path)}")
+            time.sleep(0.05)
+
+
+def wait_for(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failed(f"{what} did not happen within {seconds} s")
+        time.sleep(0.1)
+
+
+def run(command, **options):
+    """Runs to the end; returns what it printed, or fails with what it said."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    if done.returncode:
+        raise Failed(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def free_hugepages():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        fields = dict(line.split(":") for line in file)
+    return int(fields["HugePages_Free"])
+
+
+class Hugepages:
+    """Makes sure that 'mib' MiB of 2 MiB pages are free; gives back what it added."""
+    PATH = "/proc/sys/vm/nr_hugepages"
+
+    def __init__(self, mib):
+        self.needed, self.added = (mib + 1) // 2, 0
+
+    def start(self):
+        missing = self.needed - free_hugepages()
+        if missing <= 0:
+            return self
+        before = self._total()
+        with open(self.PATH, "w", encoding="ascii") as file:
+            file.write(str(before + missing))
+        self.added = self._total() - before
+        if self.added < missing:
+            self.stop()
+            raise Failed(f"only {self.added} of {missing} hugepages of 2 MiB could be had: free some "
+                         f"memory, or set 'hugepages: false' in the board file")
+        return self
+
+    def _total(self):
+        with open(self.PATH, encoding="ascii") as file:
+            return int(file.read())
+
+    def stop(self):
+        if self.added:
+            with open(self.PATH, "w", encoding="ascii") as file:
+                file.write(str(max(0, self._total() - self.added)))
+            self.added = 0
+
+
+class Console:
+    """The serial console of a test guest (its Unix socket), one answer a command."""
+
+    def __init__(self, path):
+        self.path, self.socket, self.buffer = path, None, b""
+
+    def connect(self, seconds=10):
+        def attempt():
+            s = socket.socket(socket.AF_UNIX)
+            try:
+                s.connect(self.path)
+            except OSError:
+                s.close()
+                return None
+            return s
+        self.socket = wait_for(attempt, seconds, f"a connection to the console {self.path}")
+        return self
+
+    def close(self):
+        if self.socket:
+            self.socket.close()
+            self.socket = None
+
+    def line(self, seconds):
+        self.socket.settimeout(seconds)
+        while b"\n" not in self.buffer:
+            try:
+                data = self.socket.recv(4096)
+            except TimeoutError:
+                raise Failed(f"{self.path}: the guest said nothing for {seconds} s; last: "
+                             f"{self.buffer!r}") from None
+            if not data:
+                raise Failed(f"{self.path}: the guest's console closed")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.decode(errors="replace").strip()
+
+    def wait(self, text, seconds=60):
+        end = time.monotonic() + seconds
+        while True:
+            line = self.line(max(0.1, end - time.monotonic()))
+            if text in line:
+                return line
+
+    def command(self, text, seconds=20):
+        self.socket.sendall(text.encode() + b"\n")
+        return self.wait("gn: ", seconds)
+
+    def status(self):
+        """The guest's counters as a dict."""
+        words = self.command("status").split()
+        return {key: int(value) for key, value in (w.split("=") for w in words if "=" in w)}
