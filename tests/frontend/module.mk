@@ -1,0 +1,5 @@
+# A vhost-user front end of our own: it plays QEMU and a guest's virtio driver.
+frontend.src := $(addprefix tests/frontend/,wire.c ram.c vring.c frontend.c blkdrv.c) $(core.src)
+blkload.src := $(addprefix tests/frontend/,latency.c blkmodel.c blkload.c) $(frontend.src)
+
+$(eval $(call prog,gn-fe-blk,tests/frontend/fe_blk.c $(blkload.src),-ljansson))
