@@ -14,8 +14,8 @@ ARCH := $(shell uname -m)
 # The DPDK flags go to the folders that may include it.
 DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk) -DALLOW_EXPERIMENTAL_API
 DPDK_LIBS = $(shell pkg-config --libs libdpdk)
-NNG_LIBS := -lnng -lprotobuf-c
 TLS_LIBS := -lmbedtls -lmbedx509 -lmbedcrypto
+NNG_LIBS := -lnng -lprotobuf-c $(TLS_LIBS)
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter

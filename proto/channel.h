@@ -25,7 +25,7 @@
 #include "firmware/core/status.h"
 
 #define GN_CHANNEL_MAX_SIZE (1u << 20) /* bytes of one message; larger ones are refused */
-#define GN_CHANNEL_SKEW_US 2000000u    /* clock difference forgiven when a deadline is checked */
+#define GN_CHANNEL_SKEW_US  2000000u   /* clock difference forgiven when a deadline is checked */
 
 /* PEM files. 'key_file' must not be readable by others (checked). */
 struct gn_channel_tls {
@@ -43,8 +43,11 @@ struct gn_channel_call; /* one request that waits for its reply */
 /* Called for each request that decodes. 'request' lives until the reply is given. The
  * handler answers exactly once, now or later, with gn_channel_reply() or _fail(). */
 typedef void gn_channel_handler(void *context, struct gn_channel_call *call,
-				const ProtobufCMessage *request);
+                                const ProtobufCMessage *request);
 
+/* At most 1024 calls wait for their answers, in 128 MiB; further ones are answered
+ * UNAVAILABLE. Requests that decode but name unknown enum values or hold text that is not
+ * UTF-8 are answered INVALID_ARGUMENT before a handler sees them. */
 struct gn_channel_service {
 	const ProtobufCServiceDescriptor *descriptor;
 	gn_channel_handler *const *handlers; /* by method index; NULL: UNIMPLEMENTED */
@@ -56,13 +59,13 @@ struct gn_channel_service {
  * 'services' is borrowed for the server's life. -EINVAL, -EACCES (key file),
  * -EADDRINUSE, ... with a sentence in 'status'. */
 int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
-			     const struct gn_channel_service *services, size_t n_services,
-			     struct gn_channel_server **out, struct gn_status *status);
+                             const struct gn_channel_service *services, size_t n_services,
+                             struct gn_channel_server **out, struct gn_status *status);
 int gn_channel_server_fd(const struct gn_channel_server *server);
 void gn_channel_server_process(struct gn_channel_server *server);
 /* The port really bound, for urls with port 0; 0 for ipc. */
 uint16_t gn_channel_server_port(const struct gn_channel_server *server);
-/* Answers what still waits with UNAVAILABLE. NULL is fine. */
+/* Answers what still waits with UNAVAILABLE. Not from a handler. NULL is fine. */
 void gn_channel_server_destroy(struct gn_channel_server *server);
 
 /* The reply must be of the method's output type (assert). Both free the call. */
@@ -78,32 +81,40 @@ struct gn_channel_client;
 /* 'status' is GN_OK and 'reply' the decoded message, or 'reply' is NULL. Both live
  * during the callback only. */
 typedef void gn_channel_done(void *context, const struct gn_status *status,
-			     const ProtobufCMessage *reply);
+                             const ProtobufCMessage *reply);
 
 /* Dials in the background and again whenever the peer is lost; so create succeeds while
- * the peer is away, and calls then fail with UNAVAILABLE or DEADLINE_EXCEEDED. */
+ * the peer is away. A call made then fails with UNAVAILABLE after at most 3 s, sooner when
+ * the peer has been away for longer; one whose connection is lost fails with UNAVAILABLE
+ * at once; one without an answer with DEADLINE_EXCEEDED. Three calls in a row without an
+ * answer make it dial anew (the peer may have vanished without a word). */
 int gn_channel_client_create(const char *url, const struct gn_channel_tls *tls,
-			     struct gn_channel_client **out, struct gn_status *status);
+                             struct gn_channel_client **out, struct gn_status *status);
 int gn_channel_client_fd(const struct gn_channel_client *client);
 void gn_channel_client_process(struct gn_channel_client *client);
-/* Calls that still wait are answered CANCELLED, within this call. NULL is fine. */
+/* 0 when the peer is connected, else -ECONNREFUSED and a sentence that says to whom, for
+ * how long and most likely why not. For status displays; calls need not ask first. */
+int gn_channel_client_check(const struct gn_channel_client *client, struct gn_status *status);
+/* Calls that still wait are answered CANCELLED, within this call. Not from a callback. NULL
+ * is fine. */
 void gn_channel_client_destroy(struct gn_channel_client *client);
 
 /* Sends 'request' to the method of that index. Never answered before it returns. The
  * message is not sent twice by the channel itself; still make methods idempotent, since
- * a caller that got DEADLINE_EXCEEDED does not know. Returns 0, or an error and 'done' is
- * not called. */
+ * a caller that got DEADLINE_EXCEEDED, or UNAVAILABLE after a lost connection, does not
+ * know. 'timeout_us' is 1 us to 24 h. At most 4096 calls wait at once. Returns 0, or an
+ * error and 'done' is not called. */
 int gn_channel_client_call(struct gn_channel_client *client,
-			   const ProtobufCServiceDescriptor *service, unsigned method,
-			   const ProtobufCMessage *request, uint64_t timeout_us,
-			   gn_channel_done *done, void *context, struct gn_status *status);
+                           const ProtobufCServiceDescriptor *service, unsigned method,
+                           const ProtobufCMessage *request, uint64_t timeout_us,
+                           gn_channel_done *done, void *context, struct gn_status *status);
 
-/* The same, waiting here. On 0 the caller owns '*reply' (protobuf_c_message_free_unpacked
- * with a NULL allocator). For gnomonctl and tests. */
+/* The same, waiting here (other calls' callbacks run meanwhile). On 0 the caller owns '*reply'
+ * (protobuf_c_message_free_unpacked with a NULL allocator). For gnomonctl and tests. */
 int gn_channel_client_call_sync(struct gn_channel_client *client,
-				const ProtobufCServiceDescriptor *service, unsigned method,
-				const ProtobufCMessage *request, uint64_t timeout_us,
-				ProtobufCMessage **reply, struct gn_status *status);
+                                const ProtobufCServiceDescriptor *service, unsigned method,
+                                const ProtobufCMessage *request, uint64_t timeout_us,
+                                ProtobufCMessage **reply, struct gn_status *status);
 
 /* ---- events ---------------------------------------------------------------- */
 
@@ -111,10 +122,13 @@ struct gn_channel_publisher;
 struct gn_channel_subscriber;
 
 int gn_channel_publisher_create(const char *url, const struct gn_channel_tls *tls,
-				struct gn_channel_publisher **out, struct gn_status *status);
-/* Never waits: a slow subscriber loses messages, which their sequence shows. */
+                                struct gn_channel_publisher **out, struct gn_status *status);
+/* Never waits: a slow subscriber loses messages, which their sequence shows. -EMSGSIZE above
+ * GN_CHANNEL_MAX_SIZE, -ENOMEM. */
 int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic,
-		       const ProtobufCMessage *message);
+                       const ProtobufCMessage *message);
+/* The port really bound, for urls with port 0; 0 for ipc. */
+uint16_t gn_channel_publisher_port(const struct gn_channel_publisher *publisher);
 void gn_channel_publisher_destroy(struct gn_channel_publisher *publisher);
 
 typedef void gn_channel_event(void *context, const char *topic, const ProtobufCMessage *message);
@@ -122,12 +136,15 @@ typedef void gn_channel_event(void *context, const char *topic, const ProtobufCM
 /* Receives messages of 'topic', all of type 'descriptor'. What does not decode is
  * counted in gn_channel_subscriber_errors() and skipped. */
 int gn_channel_subscriber_create(const char *url, const struct gn_channel_tls *tls,
-				 const char *topic, const ProtobufCMessageDescriptor *descriptor,
-				 gn_channel_event *event, void *context,
-				 struct gn_channel_subscriber **out, struct gn_status *status);
+                                 const char *topic, const ProtobufCMessageDescriptor *descriptor,
+                                 gn_channel_event *event, void *context,
+                                 struct gn_channel_subscriber **out, struct gn_status *status);
 int gn_channel_subscriber_fd(const struct gn_channel_subscriber *subscriber);
 void gn_channel_subscriber_process(struct gn_channel_subscriber *subscriber);
 uint64_t gn_channel_subscriber_errors(const struct gn_channel_subscriber *subscriber);
+/* As gn_channel_client_check(). */
+int gn_channel_subscriber_check(const struct gn_channel_subscriber *subscriber,
+                                struct gn_status *status);
 void gn_channel_subscriber_destroy(struct gn_channel_subscriber *subscriber);
 
 #endif

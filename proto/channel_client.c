@@ -1,0 +1,485 @@
+/* channel_client.c - the client of channel.h: a REQ socket with one nng context per call.
+ *
+ * A call is sent, then its reply received, both by one nng_aio whose callback runs on
+ * nng's threads and only moves it on; the end comes through the inbox to the owner.
+ *
+ * Once only: nng's REQ protocol resends a request after a time and after a lost
+ * connection. With NNG_OPT_REQ_RESENDTIME infinite it does neither (a request whose
+ * connection is lost ends with NNG_ECONNRESET), so the channel delivers at most once. */
+#include "proto/channel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+
+#include "firmware/core/clock.h"
+#include "proto/channel_internal.h"
+#include "proto/envelope.h"
+
+#define CONNECT_GRACE_US 3000000u /* a call made while the peer is away fails after so long */
+#define CONNECT_LEAST_US 250000u  /* ... but not sooner than this, when it is away for long */
+#define MAX_CALLS        4096u
+#define MAX_TIMEOUT_US   (24ull * 3600 * 1000000)
+#define SILENCE_LIMIT    3u /* calls without any answer until the connection is made anew */
+
+enum phase { SENDING, RECEIVING };
+
+struct call {
+	struct gn_inbox_item item; /* first: the inbox gives it back */
+	struct gn_channel_client *client;
+	struct call *previous, *next; /* all of the client's */
+	nng_ctx ctx;
+	nng_aio *aio;
+	enum phase phase;
+	int result; /* nng's */
+	nng_msg *reply;
+	uint64_t started_us; /* monotonic */
+	uint64_t timeout_us;
+	char id[GN_ENVELOPE_ID_MAX + 1];
+	char method[GN_ENVELOPE_METHOD_MAX + 1];
+	const ProtobufCMessageDescriptor *output;
+	gn_channel_done *done;
+	void *context;
+	struct sync *sync;
+};
+
+/* Where a call that is waited for puts its end, instead of a callback. */
+struct sync {
+	bool finished;
+	struct gn_status status;
+	ProtobufCMessage *reply;
+};
+
+/* Owner: the owner's thread, but for 'inbox' and 'link'. */
+struct gn_channel_client {
+	nng_socket socket;
+	struct gn_channel_link link;
+	struct gn_inbox inbox;
+	struct call *calls;
+	size_t n_calls;
+	uint64_t id_base; /* random, so that no two clients choose the same identifiers */
+	uint64_t n_ids;
+	unsigned n_silent; /* calls in a row that timed out with no reply between them */
+	bool closing;
+};
+
+/* ---- nng's side ------------------------------------------------------------------ */
+
+/* nng counts whole milliseconds; round up, so that no wait ends before its deadline. */
+static nng_duration remaining_ms(const struct call *call)
+{
+	uint64_t spent = gn_clock_monotonic_us() - call->started_us;
+
+	return spent >= call->timeout_us ? 1
+	                                 : (nng_duration)((call->timeout_us - spent + 999) / 1000);
+}
+
+static void on_done(void *context)
+{
+	struct call *call = context;
+	int result = nng_aio_result(call->aio);
+
+	if (!result && call->phase == SENDING) {
+		call->phase = RECEIVING;
+		nng_aio_set_timeout(call->aio, remaining_ms(call));
+		nng_ctx_recv(call->ctx, call->aio);
+		return;
+	}
+	if (!result) {
+		call->reply = nng_aio_get_msg(call->aio);
+	} else if (call->phase == SENDING) { /* not taken, so it is still ours */
+		nng_msg_free(nng_aio_get_msg(call->aio));
+		nng_aio_set_msg(call->aio, NULL);
+	}
+	call->result = result;
+	gn_inbox_push(&call->client->inbox, &call->item);
+}
+
+/* ---- the end of a call ------------------------------------------------------------- */
+
+static int explain_timeout(const struct call *call, struct gn_status *status)
+{
+	const struct gn_channel_link *link = &call->client->link;
+
+	if (call->phase == SENDING && !gn_channel_link_is_up(link))
+		return gn_channel_link_explain(link, status);
+	if (call->phase == SENDING)
+		return gn_status_set(
+		        status, GN_UNAVAILABLE,
+		        "%s does not take %s: it is overloaded or stuck; try again later",
+		        link->url, call->method);
+	return gn_status_set(status, GN_DEADLINE_EXCEEDED,
+	                     "%s did not answer %s within %.1f s: it may yet carry it out; check, "
+	                     "then ask again or allow more time",
+	                     link->url, call->method, (double)call->timeout_us / 1e6);
+}
+
+static int explain_failure(const struct call *call, struct gn_status *status)
+{
+	switch (call->result) {
+	case NNG_ETIMEDOUT:
+		return explain_timeout(call, status);
+	case NNG_ECONNRESET:
+		return gn_status_set(status, GN_UNAVAILABLE,
+		                     "the connection to %s was lost before %s was answered: check "
+		                     "whether it was carried out, then ask again",
+		                     call->client->link.url, call->method);
+	case NNG_ECANCELED:
+	case NNG_ECLOSED:
+		return gn_status_set(status, GN_CANCELLED, "%s was given up: this side is stopping",
+		                     call->method);
+	default:
+		return gn_status_set(status, GN_UNAVAILABLE, "%s to %s failed: %s", call->method,
+		                     call->client->link.url, nng_strerror(call->result));
+	}
+}
+
+static int unpack_reply(const struct call *call, const struct gn_envelope *envelope,
+                        ProtobufCMessage **reply, struct gn_status *status)
+{
+	if (envelope->status.code) {
+		*status = envelope->status;
+		return gn_code_to_errno(status->code);
+	}
+	if (strcmp(envelope->id, call->id))
+		return gn_status_set(status, GN_INTERNAL,
+		                     "%s answered another request (id '%s' instead of '%s'): its "
+		                     "answer is not used",
+		                     call->client->link.url, envelope->id, call->id);
+	return gn_message_unpack(call->output, envelope->body, envelope->body_size, reply, NULL,
+	                         status);
+}
+
+static int decode_reply(const struct call *call, ProtobufCMessage **reply, struct gn_status *status)
+{
+	struct gn_envelope envelope;
+	int rc;
+
+	if (nng_msg_len(call->reply) > GN_CHANNEL_MAX_SIZE)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
+		                     "the answer has %zu bytes and %u is the limit: ask for less",
+		                     nng_msg_len(call->reply), GN_CHANNEL_MAX_SIZE);
+	rc = gn_envelope_decode(GN_ENVELOPE_REPLY, nng_msg_body(call->reply),
+	                        nng_msg_len(call->reply), &envelope, status);
+	if (rc)
+		return rc;
+	rc = unpack_reply(call, &envelope, reply, status);
+	gn_envelope_fini(&envelope);
+	return rc;
+}
+
+static void unlink_call(struct call *call)
+{
+	struct gn_channel_client *client = call->client;
+
+	if (call->previous)
+		call->previous->next = call->next;
+	else
+		client->calls = call->next;
+	if (call->next)
+		call->next->previous = call->previous;
+	client->n_calls--;
+}
+
+/* Of a call whose aio does nothing any more. */
+static void free_call(struct call *call)
+{
+	nng_aio_free(call->aio);
+	nng_ctx_close(call->ctx);
+	nng_msg_free(call->reply);
+	free(call);
+}
+
+/* A peer that vanished without closing (power cut, cable) would keep its connection for a
+ * quarter of an hour in the kernel. Calls without any answer are the sign; dialling anew
+ * then costs a live peer nothing but the calls it is slow with. */
+static void watch_silence(struct gn_channel_client *client, const struct call *call)
+{
+	nng_pipe pipe = {.id = atomic_load(&client->link.pipe_id)};
+
+	if (call->reply)
+		client->n_silent = 0;
+	else if (call->result == NNG_ETIMEDOUT && call->phase == RECEIVING)
+		client->n_silent++;
+	if (client->n_silent < SILENCE_LIMIT || !gn_channel_link_is_up(&client->link))
+		return;
+	client->n_silent = 0;
+	nng_pipe_close(pipe);
+}
+
+static void deliver(const struct call *call, const struct gn_status *status,
+                    ProtobufCMessage *reply)
+{
+	if (call->sync) {
+		call->sync->status = *status;
+		call->sync->reply = reply;
+		call->sync->finished = true;
+		return;
+	}
+	call->done(call->context, status, reply);
+	if (reply)
+		protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+static void finish(struct call *call)
+{
+	struct gn_status status = {GN_OK, ""};
+	ProtobufCMessage *reply = NULL;
+
+	watch_silence(call->client, call);
+	if (call->reply)
+		decode_reply(call, &reply, &status);
+	else
+		explain_failure(call, &status);
+	unlink_call(call);
+	deliver(call, &status, reply);
+	free_call(call);
+}
+
+static void finish_all(struct gn_channel_client *client)
+{
+	struct gn_inbox_item *item, *next;
+
+	for (item = gn_inbox_take(&client->inbox); item; item = next) {
+		next = item->next;
+		finish((struct call *)item);
+	}
+}
+
+void gn_channel_client_process(struct gn_channel_client *client)
+{
+	finish_all(client);
+}
+
+/* ---- the start of a call ----------------------------------------------------------- */
+
+static int check_call(const struct gn_channel_client *client, uint64_t timeout_us,
+                      struct gn_status *status)
+{
+	if (client->closing)
+		return gn_status_set(status, GN_CANCELLED, "this side is stopping");
+	if (!timeout_us || timeout_us > MAX_TIMEOUT_US)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "a timeout of %llu us is not possible: give 1 us to 24 h",
+		                     (unsigned long long)timeout_us);
+	if (client->n_calls >= MAX_CALLS)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
+		                     "%zu calls to %s wait already: wait for answers first",
+		                     client->n_calls, client->link.url);
+	return 0;
+}
+
+static int make_request(struct call *call, const ProtobufCMessage *request, nng_msg **out,
+                        struct gn_status *status)
+{
+	struct gn_envelope envelope = {.deadline_us = gn_clock_wall_us() + call->timeout_us};
+	size_t size;
+	int rc;
+
+	strcpy(envelope.id, call->id);
+	strcpy(envelope.method, call->method);
+	size = gn_envelope_size(GN_ENVELOPE_REQUEST, &envelope, request);
+	if (size > GN_CHANNEL_MAX_SIZE)
+		return gn_status_set(
+		        status, GN_INVALID_ARGUMENT,
+		        "%s would be a message of %zu bytes and %u is the limit: send less "
+		        "at once",
+		        call->method, size, GN_CHANNEL_MAX_SIZE);
+	rc = nng_msg_alloc(out, size);
+	if (rc)
+		return gn_channel_fail_nng(status, "message", rc);
+	gn_envelope_encode(GN_ENVELOPE_REQUEST, &envelope, request, nng_msg_body(*out));
+	return 0;
+}
+
+static struct call *alloc_call(struct gn_channel_client *client, struct gn_status *status)
+{
+	struct call *call = calloc(1, sizeof *call);
+	int rc = NNG_ENOMEM;
+
+	if (call) {
+		call->client = client;
+		rc = nng_aio_alloc(&call->aio, on_done, call);
+		if (!rc && (rc = nng_ctx_open(&call->ctx, client->socket)))
+			nng_aio_free(call->aio);
+	}
+	if (rc) {
+		gn_channel_fail_nng(status, "call", rc);
+		free(call);
+		return NULL;
+	}
+	return call;
+}
+
+/* While the peer is away a call waits a little for it, not for its whole deadline. */
+static nng_duration send_timeout_ms(const struct call *call)
+{
+	const struct gn_channel_link *link = &call->client->link;
+	uint64_t away_us = gn_clock_monotonic_us() - atomic_load(&link->lost_us);
+	uint64_t wait_us = CONNECT_GRACE_US;
+
+	if (gn_channel_link_is_up(link))
+		return remaining_ms(call);
+	wait_us = away_us >= wait_us ? 0 : wait_us - away_us;
+	if (wait_us < CONNECT_LEAST_US)
+		wait_us = CONNECT_LEAST_US;
+	if (wait_us > call->timeout_us)
+		wait_us = call->timeout_us;
+	return (nng_duration)((wait_us + 999) / 1000);
+}
+
+static void start(struct call *call, nng_msg *message)
+{
+	struct gn_channel_client *client = call->client;
+
+	call->next = client->calls;
+	if (call->next)
+		call->next->previous = call;
+	client->calls = call;
+	client->n_calls++;
+	nng_aio_set_msg(call->aio, message);
+	nng_aio_set_timeout(call->aio, send_timeout_ms(call));
+	nng_ctx_send(call->ctx, call->aio);
+}
+
+static int submit(struct gn_channel_client *client, const ProtobufCServiceDescriptor *service,
+                  unsigned method, const ProtobufCMessage *request, uint64_t timeout_us,
+                  const struct call *how, struct gn_status *status)
+{
+	struct call *call;
+	nng_msg *message;
+	int rc = check_call(client, timeout_us, status);
+
+	assert(method < service->n_methods);
+	assert(request->descriptor == service->methods[method].input);
+	if (rc)
+		return rc;
+	call = alloc_call(client, status);
+	if (!call)
+		return -ENOMEM;
+	call->done = how->done;
+	call->context = how->context;
+	call->sync = how->sync;
+	call->output = service->methods[method].output;
+	call->started_us = gn_clock_monotonic_us();
+	call->timeout_us = timeout_us;
+	snprintf(call->id, sizeof call->id, "%016llx-%llu", (unsigned long long)client->id_base,
+	         (unsigned long long)++client->n_ids);
+	snprintf(call->method, sizeof call->method, "%s/%s", service->short_name,
+	         service->methods[method].name);
+	rc = make_request(call, request, &message, status);
+	if (rc)
+		free_call(call);
+	else
+		start(call, message);
+	return rc;
+}
+
+int gn_channel_client_call(struct gn_channel_client *client,
+                           const ProtobufCServiceDescriptor *service, unsigned method,
+                           const ProtobufCMessage *request, uint64_t timeout_us,
+                           gn_channel_done *done, void *context, struct gn_status *status)
+{
+	const struct call how = {.done = done, .context = context};
+
+	return submit(client, service, method, request, timeout_us, &how, status);
+}
+
+int gn_channel_client_call_sync(struct gn_channel_client *client,
+                                const ProtobufCServiceDescriptor *service, unsigned method,
+                                const ProtobufCMessage *request, uint64_t timeout_us,
+                                ProtobufCMessage **reply, struct gn_status *status)
+{
+	struct pollfd poll_fd = {.fd = client->inbox.fd, .events = POLLIN};
+	struct sync sync = {0};
+	const struct call how = {.sync = &sync};
+	int rc = submit(client, service, method, request, timeout_us, &how, status);
+
+	if (rc)
+		return rc;
+	while (!sync.finished) {
+		if (poll(&poll_fd, 1, -1) > 0)
+			finish_all(client);
+	}
+	if (!sync.reply) {
+		if (status)
+			*status = sync.status;
+		return gn_code_to_errno(sync.status.code);
+	}
+	*reply = sync.reply;
+	return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------- */
+
+static int open_socket(struct gn_channel_client *client, const char *url,
+                       const struct gn_channel_tls *tls, struct gn_status *status)
+{
+	int rc = nng_req0_open(&client->socket);
+
+	if (rc)
+		return gn_channel_fail_nng(status, "REQ socket", rc);
+	rc = nng_socket_set_ms(client->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	rc = rc ? gn_channel_fail_nng(status, "resend time", rc)
+	        : gn_channel_link_init(&client->link, client->socket, url, tls, status);
+	if (rc)
+		nng_close(client->socket);
+	return rc;
+}
+
+int gn_channel_client_create(const char *url, const struct gn_channel_tls *tls,
+                             struct gn_channel_client **out, struct gn_status *status)
+{
+	struct gn_channel_client *client;
+	int rc = gn_channel_check_url(url, tls, status);
+
+	if (rc)
+		return rc;
+	client = calloc(1, sizeof *client);
+	if (!client)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
+	if (getrandom(&client->id_base, sizeof client->id_base, 0) != sizeof client->id_base)
+		client->id_base = gn_clock_wall_us();
+	rc = gn_inbox_init(&client->inbox);
+	if (rc)
+		gn_status_set(status, GN_RESOURCE_EXHAUSTED, "eventfd: %s", strerror(-rc));
+	else
+		rc = open_socket(client, url, tls, status);
+	if (rc) {
+		gn_inbox_fini(&client->inbox);
+		free(client);
+		return rc;
+	}
+	*out = client;
+	return 0;
+}
+
+int gn_channel_client_fd(const struct gn_channel_client *client)
+{
+	return client->inbox.fd;
+}
+
+int gn_channel_client_check(const struct gn_channel_client *client, struct gn_status *status)
+{
+	return gn_channel_link_explain(&client->link, status);
+}
+
+void gn_channel_client_destroy(struct gn_channel_client *client)
+{
+	if (!client)
+		return;
+	client->closing = true;
+	nng_close(client->socket); /* ends every operation with NNG_ECLOSED */
+	for (struct call *call = client->calls; call; call = call->next)
+		nng_aio_stop(call->aio);
+	finish_all(client);
+	assert(!client->calls);
+	gn_inbox_fini(&client->inbox);
+	free(client);
+}
