@@ -1,5 +1,8 @@
 # A vhost-user front end of our own: it plays QEMU and a guest's virtio driver.
-frontend.src := $(addprefix tests/frontend/,wire.c ram.c vring.c frontend.c blkdrv.c) $(core.src)
-blkload.src := $(addprefix tests/frontend/,latency.c blkmodel.c blkload.c) $(frontend.src)
+frontend.src := $(addprefix tests/frontend/,wire.c ram.c vring.c frontend.c blkdrv.c netdrv.c) \
+	$(core.src)
+blkload.src := $(addprefix tests/frontend/,latency.c blkmodel.c blkload.c options.c) $(frontend.src)
+netload.src := $(addprefix tests/frontend/,netframe.c netload.c options.c) $(frontend.src)
 
 $(eval $(call prog,gn-fe-blk,tests/frontend/fe_blk.c $(blkload.src),-ljansson))
+$(eval $(call prog,gn-fe-net,tests/frontend/fe_net.c $(netload.src),-ljansson))
