@@ -1,5 +1,8 @@
 # Packets to counters; sample.c also needs the generated messages.
 packet.src := dataplane/feature/packet.c
 feature.src := $(packet.src) dataplane/feature/flow.c dataplane/feature/http.c \
-	dataplane/feature/feature.c
+	dataplane/feature/l7.c dataplane/feature/tcp.c dataplane/feature/feature.c
 feature_sample.src := dataplane/feature/sample.c proto/gnomon/v1/sample.pb-c.c
+testframe.src := dataplane/feature/testframe.c $(packet.src)
+
+$(eval $(call prog,feature_bench,tests/bench/feature_bench.c $(testframe.src) $(feature.src)))
