@@ -12,15 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GN_PREDICT_MAX ((int64_t)1 << 48) /* larger values are clamped */
+#define GN_PREDICT_MAX          ((int64_t)1 << 48) /* larger values are clamped */
 #define GN_PREDICT_MAX_HORIZONS 4
-#define GN_PREDICT_MAX_HORIZON 288 /* steps */
+#define GN_PREDICT_MAX_HORIZON  288 /* steps */
 
 enum gn_predict_quantile { GN_P50, GN_P90, GN_P95, GN_P99, GN_PREDICT_N_QUANTILES };
 
 struct gn_predict_config {
-	uint64_t period_us;  /* one step: 1 s, 1 min, 5 min; 100 ms..1 h */
-	uint32_t n_horizons; /* 1..GN_PREDICT_MAX_HORIZONS */
+	uint64_t period_us;                         /* one step: 1 s, 1 min, 5 min; 100 ms..1 h */
+	uint32_t n_horizons;                        /* 1..GN_PREDICT_MAX_HORIZONS */
 	uint32_t horizons[GN_PREDICT_MAX_HORIZONS]; /* in steps, ascending, 1..MAX_HORIZON */
 	uint32_t min_history; /* steps before a forecast is trusted; 0: the default */
 };
@@ -35,9 +35,9 @@ enum gn_predict_reason {
 
 struct gn_predict_forecast {
 	int64_t quantiles[GN_PREDICT_N_QUANTILES]; /* never crossing: P50 <= P90 <= ... */
-	int64_t observed;        /* newest value */
-	uint32_t horizon;        /* steps */
-	uint32_t found_period;   /* steps; 0: no rhythm found */
+	int64_t observed;                          /* newest value */
+	uint32_t horizon;                          /* steps */
+	uint32_t found_period;                     /* steps; 0: no rhythm found */
 	uint64_t n_observed;
 	int32_t error_ratio_q16; /* running loss / naive's; 65536 = equal; less is better */
 	enum gn_predict_reason reason;
@@ -57,7 +57,7 @@ int gn_predict_observe(struct gn_predict *p, uint64_t now_us, int64_t value);
 /* The value's quantiles 'config.horizons[index]' steps after the newest sample.
  * -EINVAL: no such horizon. -EAGAIN: nothing observed yet. */
 int gn_predict_forecast(const struct gn_predict *p, uint32_t index,
-			struct gn_predict_forecast *out);
+                        struct gn_predict_forecast *out);
 
 /* The VM's allocation changed: old residuals say less from here on. */
 void gn_predict_note_resize(struct gn_predict *p, int64_t old_limit, int64_t new_limit);

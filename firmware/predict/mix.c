@@ -1,0 +1,224 @@
+/* mix.c - see mix.h. A forecast waits in a ring of its horizon until its target arrives;
+ * horizons longer than their ring record every few steps only. */
+#include "firmware/predict/mix.h"
+
+#include <string.h>
+
+#include "firmware/core/fixed.h"
+#include "firmware/predict/panel.h"
+
+#define REHEARSAL     128
+#define LOSS_MEMORY   512
+#define SHARPNESS_Q10 (12 << 10)
+
+void gn_mix_share_slots(struct gn_predict *p)
+{
+	uint32_t left = GN_PENDING;
+
+	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+		p->slots[i] = (uint8_t)gn_min64(p->config.horizons[i], GN_PENDING / GN_H);
+		left -= p->slots[i];
+	}
+	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+		uint32_t more = (uint32_t)gn_min64(left, p->config.horizons[i] - p->slots[i]);
+
+		p->slots[i] = (uint8_t)(p->slots[i] + more);
+		left -= more;
+	}
+}
+
+/* The ring place of the forecast made at 'step' for a horizon; NULL: not recorded. */
+static struct gn_pending *place_of(struct gn_predict *p, uint32_t index, uint32_t step)
+{
+	uint32_t first = 0, slots = p->slots[index];
+	uint32_t stride = (p->config.horizons[index] + slots - 1) / slots;
+
+	for (uint32_t i = 0; i < index; i++)
+		first += p->slots[i];
+	return step % stride ? NULL : &p->pending[first + step / stride % slots];
+}
+
+static void average(uint32_t *running, int64_t sample, uint32_t n, uint32_t most)
+{
+	int64_t memory = gn_min64((int64_t)n + 1, most);
+
+	*running = (uint32_t)gn_clamp64(*running + (sample - (int64_t)*running) / memory, 0,
+	                                UINT32_MAX);
+}
+
+static int64_t pinball_q4(int64_t off, uint32_t level_q16)
+{
+	return (off >= 0 ? off * level_q16 : -off * (65536 - level_q16)) >> 12;
+}
+
+static void reweigh(struct gn_predict *p, uint32_t index)
+{
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		const uint32_t *losses = p->losses[index][q];
+		uint32_t least = UINT32_MAX, powers[GN_N_EXPERTS], sum = 0;
+
+		for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
+			least = losses[e] < least ? losses[e] : least;
+		for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
+			int64_t worse = ((int64_t)(losses[e] - least) << 10) / (least + 1);
+			int64_t x = (worse * SHARPNESS_Q10) >> 10;
+
+			powers[e] = (uint32_t)gn_exp2_q10(-(int32_t)gn_min64(x, 20 << 10), 16);
+			sum += powers[e];
+		}
+		for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
+			p->weights[index][q][e] = (uint8_t)((powers[e] * 255u) / sum);
+	}
+}
+
+static void calibrate(struct gn_predict *p, uint32_t index, uint32_t q, int64_t off)
+{
+	static const int32_t rates_q16[GN_Q] = {1300, 2600, 3300, 6500};
+	int64_t level = gn_panel_levels_q16[q];
+	int64_t push = off > 0 ? level : level - 65536;
+
+	p->offsets_q16[index][q] =
+	        gn_clamp32(p->offsets_q16[index][q] + ((push * rates_q16[q]) >> 16),
+	                   -GN_OFFSET_MAX_Q16, GN_OFFSET_MAX_Q16);
+}
+
+static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending *past)
+{
+	uint32_t horizon = p->config.horizons[index], n = p->n_judged[index];
+	int64_t value = gn_history_at(&p->history, 0);
+	int64_t then = gn_history_at(&p->history, horizon);
+	struct gn_accuracy *accuracy = &p->accuracy[index];
+
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		uint32_t level = gn_panel_levels_q16[q];
+
+		for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
+			int64_t off = value - then - gn_small_unpack_signed(past->experts[e][q]);
+
+			average(&p->losses[index][q][e], pinball_q4(off, level), n, LOSS_MEMORY);
+		}
+		calibrate(p, index, q, value - then - gn_small_unpack_signed(past->issued[q]));
+	}
+	average(&accuracy->loss_q4,
+	        gn_abs64(value - then - gn_small_unpack_signed(past->issued[GN_P50])) << 4, n,
+	        LOSS_MEMORY);
+	average(&accuracy->naive_q4, gn_abs64(value - then) << 4, n, LOSS_MEMORY);
+	accuracy->n++;
+	p->n_judged[index]++;
+	reweigh(p, index);
+}
+
+void gn_mix_judge(struct gn_predict *p)
+{
+	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+		uint32_t horizon = p->config.horizons[i], step = p->history.n - 1;
+		const struct gn_pending *past;
+
+		if (step < horizon + GN_AUTOREG_N + 8)
+			continue;
+		past = place_of(p, i, step - horizon);
+		if (past)
+			judge(p, i, past);
+	}
+}
+
+static void combine(struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
+{
+	int32_t *quantiles = p->quantiles[index];
+	int64_t unit = p->spread[index].scale_q4 >> 4;
+
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		int64_t sum = 0, weights = 0;
+
+		for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
+			sum += (int64_t)experts[e][q] * p->weights[index][q][e];
+			weights += p->weights[index][q][e];
+		}
+		sum = weights ? sum / weights : experts[GN_EXPERT_STACK][q];
+		sum += (p->offsets_q16[index][q] * unit) >> 16;
+		quantiles[q] = (int32_t)gn_clamp64(sum, q ? quantiles[q - 1] : 0, GN_U_MAX);
+	}
+}
+
+static void remember(struct gn_pending *place, int32_t newest, int32_t experts[GN_N_EXPERTS][GN_Q],
+                     const int32_t *issued)
+{
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
+			place->experts[e][q] =
+			        gn_small_pack_signed((int64_t)experts[e][q] - newest);
+		place->issued[q] = gn_small_pack_signed((int64_t)issued[q] - newest);
+	}
+}
+
+void gn_mix_issue(struct gn_predict *p)
+{
+	int32_t newest = gn_history_at(&p->history, 0);
+
+	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+		int32_t experts[GN_N_EXPERTS][GN_Q];
+		struct gn_pending *place = place_of(p, i, p->history.n - 1);
+
+		gn_panel_quantiles(p, i, experts);
+		combine(p, i, experts);
+		if (place)
+			remember(place, newest, experts, p->quantiles[i]);
+	}
+}
+
+static void rehearse(struct gn_predict *p, uint32_t index)
+{
+	uint32_t horizon = p->config.horizons[index], period = gn_panel_rhythm(p);
+	struct gn_spread *spread = &p->rhythm_spread[index];
+	int32_t quantiles[GN_Q];
+	int64_t n = gn_min64((int64_t)p->history.n - period - horizon - 1, REHEARSAL);
+
+	if (n < 8)
+		return;
+	memset(spread, 0, sizeof(*spread));
+	for (uint32_t lag = (uint32_t)n; lag-- > 0;) {
+		int32_t point = gn_panel_seasonal(p, period, horizon, lag + horizon);
+
+		gn_spread_observe(spread, gn_history_at(&p->history, lag) - point,
+		                  GN_RESIDUAL_HALF_LIFE);
+	}
+	gn_spread_quantiles(spread, gn_panel_levels_q16, GN_Q, quantiles);
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		int64_t sum = 0;
+
+		for (uint32_t lag = 0; lag < (uint32_t)n; lag++) {
+			int64_t point = gn_panel_seasonal(p, period, horizon, lag + horizon);
+
+			sum += pinball_q4(gn_history_at(&p->history, lag) - point - quantiles[q],
+			                  gn_panel_levels_q16[q]);
+		}
+		p->losses[index][q][GN_EXPERT_RHYTHM] =
+		        (uint32_t)gn_clamp64(sum / n, 0, UINT32_MAX);
+	}
+	reweigh(p, index);
+}
+
+void gn_mix_rehearse(struct gn_predict *p)
+{
+	for (uint32_t i = 0; i < p->config.n_horizons; i++)
+		rehearse(p, i);
+}
+
+void gn_mix_rescale(struct gn_predict *p, unsigned int shift)
+{
+	for (uint32_t i = 0; i < GN_PENDING; i++) {
+		int16_t *all = &p->pending[i].experts[0][0];
+
+		for (uint32_t j = 0; j < sizeof(p->pending[0]) / sizeof(*all); j++)
+			all[j] = gn_small_pack_signed(gn_small_unpack_signed(all[j]) >> shift);
+	}
+	for (uint32_t i = 0; i < GN_H; i++) {
+		for (uint32_t q = 0; q < GN_Q; q++) {
+			p->quantiles[i][q] >>= shift;
+			for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
+				p->losses[i][q][e] >>= shift;
+		}
+		p->accuracy[i].loss_q4 >>= shift;
+		p->accuracy[i].naive_q4 >>= shift;
+	}
+}

@@ -1,0 +1,208 @@
+/* panel.c - see panel.h. The stack is the point forecaster of the panel: it regresses the
+ * change ahead on what the auto-regression, the rhythm, yesterday, the profile of the day
+ * and the running means say. */
+#include "firmware/predict/panel.h"
+
+#include <string.h>
+
+#include "firmware/core/fixed.h"
+
+#define STACK_FORGET_Q24 16785608u /* 2^24 / 0.9995 */
+#define SD_MEMORY        2016
+#define FAST_MEMORY      12
+
+const uint32_t gn_panel_levels_q16[GN_Q] = {32768, 58982, 62259, 64881};
+
+void gn_panel_init(struct gn_predict *p)
+{
+	gn_autoreg_init(&p->ar);
+	gn_level_init(&p->level);
+	for (uint32_t i = 0; i < GN_H; i++)
+		gn_rls_reset(p->stack[i].d, p->stack[i].u, GN_STACK_N, (uint64_t)1 << 32);
+	p->norm = (struct gn_norm){.sd = 16, .inverse_sd_q36 = (int64_t)1 << 32};
+}
+
+static uint32_t slot_steps(const struct gn_predict *p)
+{
+	return p->day > GN_PROFILE_SLOTS ? p->day / GN_PROFILE_SLOTS : 1;
+}
+
+static uint32_t slot_at(const struct gn_predict *p, uint32_t step)
+{
+	uint32_t steps = slot_steps(p);
+	uint32_t n_slots = p->day / steps;
+
+	return step / steps % (n_slots > GN_PROFILE_SLOTS ? GN_PROFILE_SLOTS : n_slots);
+}
+
+/* The profile's value 'ahead' steps after the sample at 'lag'. */
+static int32_t profile_at(const struct gn_predict *p, uint32_t lag, uint32_t ahead)
+{
+	uint32_t step = p->history.n - 1 - lag + ahead;
+
+	if (p->history.n <= p->day)
+		return gn_history_at(&p->history, lag);
+	return (int32_t)gn_small_unpack(p->profile[slot_at(p, step)]);
+}
+
+static void learn_profile(struct gn_predict *p, int32_t value)
+{
+	uint32_t step = p->history.n - 1;
+	uint16_t *slot = &p->profile[slot_at(p, step)];
+	int64_t mean, old = (int64_t)gn_small_unpack(*slot);
+
+	p->slot_sum += (uint64_t)value;
+	p->slot_n++;
+	if ((step + 1) % slot_steps(p))
+		return;
+	mean = (int64_t)(p->slot_sum / p->slot_n);
+	p->slot_sum = 0;
+	p->slot_n = 0;
+	*slot = gn_small_pack((uint64_t)(step < p->day ? mean : old + (mean - old) / 4));
+}
+
+uint32_t gn_panel_rhythm(const struct gn_predict *p)
+{
+	if (p->period.best)
+		return p->period.best;
+	return p->day <= GN_PERIOD_MAX ? p->day : GN_PERIOD_MAX;
+}
+
+/* The value a whole number of periods before 'horizon' steps after the sample at 'lag'. */
+int32_t gn_panel_seasonal(const struct gn_predict *p, uint32_t period, uint32_t horizon,
+                          uint32_t lag)
+{
+	return gn_history_at(&p->history, lag + gn_period_lag(period, horizon));
+}
+
+static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t lag, int32_t *x)
+{
+	uint32_t horizon = p->config.horizons[index];
+	int64_t newest = gn_history_at(&p->history, lag);
+	uint32_t day = p->day <= GN_PERIOD_MAX ? p->day : gn_panel_rhythm(p);
+
+	x[0] = gn_autoreg_change(&p->ar, &p->history, &p->norm, index, lag);
+	x[0] = gn_clamp32(x[0], -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
+	x[1] = gn_norm_q12(&p->norm,
+	                   gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, lag) - newest);
+	x[2] = gn_norm_q12(&p->norm, gn_panel_seasonal(p, day, horizon, lag) - newest);
+	x[3] = gn_norm_q12(&p->norm, profile_at(p, lag, horizon) - newest);
+	x[4] = gn_norm_q12(&p->norm, (p->fast_q5 >> 5) - newest);
+	x[5] = gn_norm_q12(&p->norm, (p->slow_q5 >> 5) - newest);
+}
+
+static int32_t to_units(const struct gn_predict *p, int32_t newest, int32_t change_q12)
+{
+	int64_t value = newest + (((int64_t)change_q12 * p->norm.sd) >> 12);
+
+	return (int32_t)gn_clamp64(value, 0, gn_min64(2 * (int64_t)p->peak, GN_U_MAX));
+}
+
+static int32_t stack_point(const struct gn_predict *p, uint32_t index, uint32_t lag)
+{
+	int32_t x[GN_STACK_N];
+
+	stack_inputs(p, index, lag, x);
+	return to_units(p, gn_history_at(&p->history, lag),
+	                gn_rls_predict(p->stack[index].weights, x, GN_STACK_N));
+}
+
+static void learn_stack(struct gn_predict *p, uint32_t index)
+{
+	struct gn_stack *stack = &p->stack[index];
+	uint32_t horizon = p->config.horizons[index];
+	int32_t x[GN_STACK_N], gain[GN_STACK_N], error, point;
+	int64_t newest = gn_history_at(&p->history, 0), then = gn_history_at(&p->history, horizon);
+
+	stack_inputs(p, index, horizon, x);
+	error = gn_rls_predict(stack->weights, x, GN_STACK_N);
+	point = to_units(p, (int32_t)then, error);
+	gn_spread_observe(&p->spread[index], (int32_t)(newest - point), GN_RESIDUAL_HALF_LIFE);
+	point = gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, horizon);
+	gn_spread_observe(&p->rhythm_spread[index], (int32_t)(newest - point),
+	                  GN_RESIDUAL_HALF_LIFE);
+	error = gn_norm_q12(&p->norm, newest - then) - error;
+	gn_rls_update(stack->d, stack->u, GN_STACK_N, x, STACK_FORGET_Q24, gain);
+	gn_rls_learn(stack->weights, gain, GN_STACK_N,
+	             gn_clamp32(error, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12));
+}
+
+static void learn_norm(struct gn_predict *p, int32_t value)
+{
+	int64_t memory = gn_min64((int64_t)p->history.n, SD_MEMORY);
+	int64_t fast = gn_min64((int64_t)p->history.n, FAST_MEMORY);
+	int64_t off, sd;
+
+	p->peak = value > p->peak ? value : p->peak;
+	p->fast_q5 += (int32_t)((((int64_t)value << 5) - p->fast_q5) / fast);
+	p->slow_q5 += (int32_t)((((int64_t)value << 5) - p->slow_q5) / memory);
+	off = (int64_t)value - (p->slow_q5 >> 5);
+	p->variance += (off * off - p->variance) / memory;
+	sd = gn_sqrt64((uint64_t)gn_max64(p->variance, 0));
+	sd = gn_max64(gn_max64(sd, (p->slow_q5 >> 5) / 1000), 16);
+	p->norm = (struct gn_norm){.mean = p->slow_q5 >> 5,
+	                           .sd = (int32_t)sd,
+	                           .inverse_sd_q36 = ((int64_t)1 << 36) / sd};
+}
+
+void gn_panel_observe(struct gn_predict *p, bool real)
+{
+	uint32_t half_lives[GN_LEVEL_MEMORIES];
+	int32_t value = gn_history_at(&p->history, 0);
+
+	if (real) {
+		for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+			uint32_t horizon = p->config.horizons[i];
+
+			if (p->history.n <= horizon + GN_AUTOREG_N)
+				continue;
+			learn_stack(p, i);
+			gn_autoreg_learn(&p->ar, &p->history, &p->norm, i, horizon);
+		}
+		half_lives[0] = (uint32_t)gn_clamp64(p->day, 32, 2016);
+		half_lives[1] = (uint32_t)gn_clamp64(7 * (int64_t)p->day, 224, 2016);
+		gn_level_observe(&p->level, value, half_lives);
+	}
+	learn_norm(p, value);
+	learn_profile(p, value);
+	gn_period_observe(&p->period, &p->history, p->norm.inverse_sd_q36);
+	gn_autoreg_absorb(&p->ar, &p->history, &p->norm);
+}
+
+static void around(const struct gn_spread *spread, int32_t point, int32_t *quantiles)
+{
+	gn_spread_quantiles(spread, gn_panel_levels_q16, GN_Q, quantiles);
+	for (uint32_t q = 0; q < GN_Q; q++)
+		quantiles[q] = gn_clamp32((int64_t)point + quantiles[q], 0, GN_U_MAX);
+}
+
+void gn_panel_quantiles(const struct gn_predict *p, uint32_t index,
+                        int32_t quantiles[GN_N_EXPERTS][GN_Q])
+{
+	uint32_t horizon = p->config.horizons[index];
+
+	around(&p->spread[index], stack_point(p, index, 0), quantiles[GN_EXPERT_STACK]);
+	around(&p->rhythm_spread[index], gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, 0),
+	       quantiles[GN_EXPERT_RHYTHM]);
+	gn_level_quantiles(&p->level, 0, gn_panel_levels_q16, GN_Q, quantiles[GN_EXPERT_DAY]);
+	gn_level_quantiles(&p->level, 1, gn_panel_levels_q16, GN_Q, quantiles[GN_EXPERT_WEEK]);
+	memcpy(quantiles[GN_EXPERT_TREES], quantiles[GN_EXPERT_STACK],
+	       sizeof(quantiles[GN_EXPERT_TREES]));
+}
+
+void gn_panel_rescale(struct gn_predict *p, unsigned int shift)
+{
+	gn_history_rescale(&p->history, shift);
+	gn_level_rescale(&p->level, shift);
+	p->peak >>= shift;
+	p->fast_q5 >>= shift;
+	p->slow_q5 >>= shift;
+	p->variance >>= 2 * shift;
+	p->slot_sum >>= shift;
+	for (uint32_t i = 0; i < GN_H; i++) {
+		p->spread[i].scale_q4 >>= shift;
+		p->rhythm_spread[i].scale_q4 >>= shift;
+	}
+	for (uint32_t i = 0; i < GN_PROFILE_SLOTS; i++)
+		p->profile[i] = gn_small_pack(gn_small_unpack(p->profile[i]) >> shift);
+}

@@ -1,0 +1,116 @@
+/* period.c - see period.h. The choice is made anew every 16 steps. While the series is young
+ * all lags are visited at each step; later a quarter of them, in a shuffled order, since a
+ * fixed order would alias with the very rhythms that are looked for. */
+#include "firmware/predict/period.h"
+
+#include "firmware/core/fixed.h"
+
+#define BLOCKS 4
+#define EVERY  16
+
+static void visit(struct gn_period *period, const struct gn_history *history, uint32_t block,
+                  int64_t inverse_sd_q36)
+{
+	int32_t newest = gn_history_at(history, 0);
+	uint32_t first = block == BLOCKS ? 1 : 1 + block * (GN_PERIOD_MAX / BLOCKS);
+	uint32_t last = block == BLOCKS ? GN_PERIOD_MAX : (block + 1) * (GN_PERIOD_MAX / BLOCKS);
+
+	if (history->n <= first)
+		return;
+	if (last >= history->n)
+		last = history->n - 1;
+	for (uint32_t lag = first; lag <= last; lag++) {
+		int64_t distance = gn_abs64((int64_t)newest - gn_history_at(history, lag));
+
+		distance = (distance * (inverse_sd_q36 >> 12)) >> 16;
+		period->sums[lag] += (uint32_t)gn_min64(distance, 8 << 8);
+	}
+}
+
+static void forget(struct gn_period *period)
+{
+	if (period->visits < 1024)
+		return;
+	period->visits >>= 1;
+	period->halvings++;
+	for (uint32_t lag = 1; lag <= GN_PERIOD_MAX; lag++)
+		period->sums[lag] >>= 1;
+}
+
+static uint32_t visits_of(const struct gn_period *period, uint32_t lag)
+{
+	uint32_t missed = period->halvings > 15 ? 0 : lag >> period->halvings;
+
+	return period->visits > missed ? period->visits - missed : 0;
+}
+
+int32_t gn_period_error(const struct gn_period *period, uint32_t lag)
+{
+	uint32_t visits = visits_of(period, lag);
+
+	if (lag > GN_PERIOD_MAX || visits == 0)
+		return -1;
+	return (int32_t)(((uint64_t)period->sums[lag] << 4) / visits);
+}
+
+/* The smallest error among the lags with two periods of evidence; a multiple of the true
+ * period is as good as the period itself, so among near equals the shortest wins. */
+static void choose(struct gn_period *period)
+{
+	int32_t least = INT32_MAX, highest = 0, at_best, dip = 0;
+	uint32_t best = 0;
+
+	for (uint32_t lag = 6; lag <= GN_PERIOD_MAX && visits_of(period, lag) >= lag; lag++) {
+		int32_t error = gn_period_error(period, lag);
+
+		/* multiples of a period that is good are not better by chance */
+		if (error < least - least / (best && lag % best <= 1 ? 8 : 32)) {
+			least = error;
+			best = lag;
+		}
+	}
+	if (best == 0)
+		return;
+	at_best = gn_period_error(period, period->best);
+	if (period->best == 0 || at_best < 0 ||
+	    least < at_best - at_best / (best % period->best <= 1 ? 8 : 16))
+		period->best = (uint16_t)best;
+	at_best = gn_period_error(period, period->best);
+	for (uint32_t lag = 1; lag < period->best; lag++) {
+		int32_t error = gn_period_error(period, lag);
+
+		highest = error > highest ? error : highest;
+	}
+	dip = highest - at_best;
+	period->found = dip > highest / 4 ? period->best : 0;
+}
+
+void gn_period_observe(struct gn_period *period, const struct gn_history *history,
+                       int64_t inverse_sd_q36)
+{
+	static const uint8_t shuffles[4] = {0x1b, 0x72, 0xc9, 0x8d}; /* two bits per step */
+	uint32_t step = history->n, block;
+
+	if (step <= GN_PERIOD_WARM) {
+		visit(period, history, BLOCKS, inverse_sd_q36);
+		period->visits++;
+	} else {
+		uint32_t hash = ((step / BLOCKS) * 2654435761u) >> 30;
+
+		block = (shuffles[hash] >> (2 * (step % BLOCKS))) & 3;
+		visit(period, history, block, inverse_sd_q36);
+		if (step % BLOCKS == 0)
+			period->visits++;
+	}
+	forget(period);
+	if (step % EVERY == 0)
+		choose(period);
+}
+
+bool gn_period_is_sound(const struct gn_period *period)
+{
+	for (uint32_t lag = 0; lag <= GN_PERIOD_MAX; lag++)
+		if (period->sums[lag] > (GN_PERIOD_WARM + 1) << 11)
+			return false;
+	return true;
+}

@@ -1,0 +1,82 @@
+/* state.h - the memory of one predictor: what predict.h keeps opaque. Plain data without
+ * pointers or padding surprises; blob.c writes it out field by field in this order. */
+#ifndef GN_PREDICT_STATE_H
+#define GN_PREDICT_STATE_H
+
+#include "firmware/predict/autoreg.h"
+#include "firmware/predict/history.h"
+#include "firmware/predict/level.h"
+#include "firmware/predict/period.h"
+#include "firmware/predict/predict.h"
+#include "firmware/predict/rls.h"
+#include "firmware/predict/spread.h"
+
+#define GN_H             GN_PREDICT_MAX_HORIZONS
+#define GN_Q             GN_PREDICT_N_QUANTILES
+#define GN_STACK_N       6
+#define GN_PROFILE_SLOTS 288
+#define GN_PENDING       48
+
+/* The experts whose quantiles are aggregated. */
+enum gn_expert {
+	GN_EXPERT_STACK,  /* auto-regression, rhythm and profile, regressed on each other */
+	GN_EXPERT_RHYTHM, /* one found period ago */
+	GN_EXPERT_DAY,    /* histogram of the last day */
+	GN_EXPERT_WEEK,   /* histogram of the last week */
+	GN_EXPERT_TREES,  /* the model pack, when there is one */
+	GN_N_EXPERTS,
+};
+
+struct gn_stack {
+	uint64_t d[GN_STACK_N];
+	int32_t u[GN_RLS_PAIRS(GN_STACK_N)];
+	int32_t weights[GN_STACK_N];
+};
+
+/* Quantiles issued and not yet judged: small floats of the difference to the value then. */
+struct gn_pending {
+	int16_t experts[GN_N_EXPERTS][GN_Q];
+	int16_t issued[GN_Q];
+};
+
+struct gn_accuracy {
+	uint32_t loss_q4;  /* running |value - P50|, units */
+	uint32_t naive_q4; /* running |value - value h steps before|, units */
+	uint32_t n;
+};
+
+struct gn_predict {
+	struct gn_predict_config config;
+	uint64_t expected_us; /* when the newest sample was due */
+	uint64_t now_us;
+	uint64_t n_observed;
+	uint32_t day;         /* steps per day */
+	uint32_t n_missing;   /* in a row, just now */
+	uint32_t n_since_gap; /* real samples since the last gap */
+	int8_t shift;         /* units = value << shift */
+	uint8_t scaled;       /* the shift has been chosen */
+	uint8_t slots[GN_H];  /* pending forecasts per horizon */
+	struct gn_history history;
+	int32_t peak;             /* highest value so far, units */
+	int32_t fast_q5, slow_q5; /* running means, units */
+	int64_t variance;         /* units squared */
+	struct gn_norm norm;
+	struct gn_autoreg ar;
+	struct gn_period period;
+	struct gn_level level;
+	struct gn_stack stack[GN_H];
+	struct gn_spread spread[GN_H];
+	struct gn_spread rhythm_spread[GN_H];
+	uint16_t profile[GN_PROFILE_SLOTS]; /* small floats */
+	uint64_t slot_sum;
+	uint32_t slot_n;
+	struct gn_pending pending[GN_PENDING];
+	uint32_t losses[GN_H][GN_Q][GN_N_EXPERTS]; /* running pinball, units, Q4 */
+	uint32_t n_judged[GN_H];
+	uint8_t weights[GN_H][GN_Q][GN_N_EXPERTS]; /* Q8, sum about 256 */
+	int32_t offsets_q16[GN_H][GN_Q];           /* conformal, in units of the spread's scale */
+	struct gn_accuracy accuracy[GN_H];
+	int32_t quantiles[GN_H][GN_Q]; /* the newest forecast, units */
+};
+
+#endif

@@ -1,0 +1,20 @@
+/* forecast.h - runs the firmware's predictor over traces, as the card would have. */
+#ifndef GN_REPLAY_FORECAST_H
+#define GN_REPLAY_FORECAST_H
+
+#include <stdint.h>
+
+#include "firmware/predict/predict.h"
+#include "tools/replay/trace.h"
+
+struct gn_replay_options {
+	uint32_t horizons[GN_PREDICT_MAX_HORIZONS];
+	uint32_t n_horizons;
+	const char *out; /* folder for <group>__<series>__<column>.f32 */
+	uint32_t every;  /* only every so many-th series; 1: all */
+};
+
+/* Forecasts every row of a trace and writes the forecasts. 0 or a negative errno. */
+int gn_replay_forecast(const struct gn_trace *trace, const struct gn_replay_options *options);
+
+#endif
