@@ -65,6 +65,7 @@ static unsigned step_waiting(struct gn_plan *plan, const struct gn_plan_event *e
 	if (!event->may_begin)
 		return 0;
 	plan->state = GN_PLAN_RUNNING;
+	plan->retry_us = 0;
 	plan->deadline_us = now_us + GN_PLAN_COMMAND_LIFE_US;
 	return GN_PLAN_STORE;
 }
