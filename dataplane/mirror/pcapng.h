@@ -12,7 +12,7 @@
 #include "dataplane/feature/packet.h"
 
 #define GN_PCAPNG_MAX_NAME      128 /* longer interface names are cut */
-#define GN_PCAPNG_SECTION_MAX   128
+#define GN_PCAPNG_SECTION_MAX   (40 + GN_PCAPNG_MAX_NAME)
 #define GN_PCAPNG_INTERFACE_MAX (64 + GN_PCAPNG_MAX_NAME)
 #define GN_PCAPNG_HEAD_BYTES    28 /* of a packet, in front of its data */
 #define GN_PCAPNG_TAIL_MAX      19 /* behind its data: padding, flags, length */
