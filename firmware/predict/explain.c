@@ -4,23 +4,24 @@
 #include "firmware/core/text.h"
 #include "firmware/predict/state.h"
 
-static const char *const expert_names[GN_N_EXPERTS] = {
-        [GN_EXPERT_STACK] = "auto-regression", [GN_EXPERT_RHYTHM] = "rhythm",
-        [GN_EXPERT_DAY] = "level of the day",  [GN_EXPERT_WEEK] = "level of the week",
-        [GN_EXPERT_TREES] = "learned model",
+static const char *const expert_names[GN_N_ONLINE] = {
+        [GN_EXPERT_STACK] = "auto-regression",
+        [GN_EXPERT_RHYTHM] = "rhythm",
+        [GN_EXPERT_DAY] = "level of the day",
+        [GN_EXPERT_WEEK] = "level of the week",
 };
 
 static void add_experts(struct gn_text *text, const struct gn_predict *p, uint32_t index)
 {
 	uint32_t sum = 0, n = 0;
 
-	for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
+	for (uint32_t e = 0; e < GN_N_ONLINE; e++)
 		sum += p->weights[index][GN_P95][e];
 	if (sum == 0) {
 		gn_text_add(text, "no expert judged yet");
 		return;
 	}
-	for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
+	for (uint32_t e = 0; e < GN_N_ONLINE; e++) {
 		uint32_t percent = (p->weights[index][GN_P95][e] * 100u + sum / 2) / sum;
 
 		if (percent < 5)

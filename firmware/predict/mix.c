@@ -51,23 +51,28 @@ static int64_t pinball_q4(int64_t off, uint32_t level_q16)
 	return (off >= 0 ? off * level_q16 : -off * (65536 - level_q16)) >> 12;
 }
 
+/* Weights of experts 'first' up to 'end', from their losses. */
+static void weigh(const uint32_t *losses, uint32_t first, uint32_t end, uint8_t *weights)
+{
+	uint32_t least = UINT32_MAX, powers[GN_N_EXPERTS], sum = 0;
+
+	for (uint32_t e = first; e < end; e++)
+		least = losses[e] < least ? losses[e] : least;
+	for (uint32_t e = first; e < end; e++) {
+		int64_t worse = ((int64_t)(losses[e] - least) * SHARPNESS_Q10) / (least + 1);
+
+		powers[e] = (uint32_t)gn_exp2_q10(-(int32_t)gn_min64(worse, 20 << 10), 16);
+		sum += powers[e];
+	}
+	for (uint32_t e = first; e < end; e++)
+		weights[e] = (uint8_t)((powers[e] * 255u) / sum);
+}
+
 static void reweigh(struct gn_predict *p, uint32_t index)
 {
 	for (uint32_t q = 0; q < GN_Q; q++) {
-		const uint32_t *losses = p->losses[index][q];
-		uint32_t least = UINT32_MAX, powers[GN_N_EXPERTS], sum = 0;
-
-		for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
-			least = losses[e] < least ? losses[e] : least;
-		for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
-			int64_t worse = ((int64_t)(losses[e] - least) << 10) / (least + 1);
-			int64_t x = (worse * SHARPNESS_Q10) >> 10;
-
-			powers[e] = (uint32_t)gn_exp2_q10(-(int32_t)gn_min64(x, 20 << 10), 16);
-			sum += powers[e];
-		}
-		for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
-			p->weights[index][q][e] = (uint8_t)((powers[e] * 255u) / sum);
+		weigh(p->losses[index][q], 0, GN_N_ONLINE, p->weights[index][q]);
+		weigh(p->losses[index][q], GN_N_ONLINE, GN_N_EXPERTS, p->weights[index][q]);
 	}
 }
 
@@ -80,6 +85,19 @@ static void calibrate(struct gn_predict *p, uint32_t index, uint32_t q, int64_t 
 	p->offsets_q16[index][q] =
 	        gn_clamp32(p->offsets_q16[index][q] + ((push * rates_q16[q]) >> 16),
 	                   -GN_OFFSET_MAX_Q16, GN_OFFSET_MAX_Q16);
+}
+
+static void learn_recent(struct gn_recent *recent, uint32_t index, uint32_t n, int64_t change,
+                         const struct gn_pending *past)
+{
+	const int16_t *mix = past->experts[GN_EXPERT_MIX];
+	int64_t error = gn_abs64(change - gn_small_unpack_signed(mix[GN_P50])) << 4;
+	bool above = change > gn_small_unpack_signed(mix[GN_P95]);
+
+	recent->error_fast_q4[index] +=
+	        (int32_t)((error - recent->error_fast_q4[index]) / gn_min64(n + 1, 12));
+	recent->above_q16[index] +=
+	        ((above ? 65536 : 0) - recent->above_q16[index]) / (int32_t)gn_min64(n + 1, 64);
 }
 
 static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending *past)
@@ -99,6 +117,7 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 		}
 		calibrate(p, index, q, value - then - gn_small_unpack_signed(past->issued[q]));
 	}
+	learn_recent(&p->recent, index, n, value - then, past);
 	average(&accuracy->loss_q4,
 	        gn_abs64(value - then - gn_small_unpack_signed(past->issued[GN_P50])) << 4, n,
 	        LOSS_MEMORY);
@@ -122,21 +141,39 @@ void gn_mix_judge(struct gn_predict *p)
 	}
 }
 
+/* The weighted mean of experts 'first' up to 'end'; without weights the first one's. */
+static void blend(const struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q],
+                  uint32_t first, uint32_t end, int32_t *quantiles)
+{
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		int64_t sum = 0, weights = 0;
+
+		for (uint32_t e = first; e < end; e++) {
+			sum += (int64_t)experts[e][q] * p->weights[index][q][e];
+			weights += p->weights[index][q][e];
+		}
+		sum = weights ? sum / weights : experts[first][q];
+		quantiles[q] = (int32_t)gn_max64(sum, q ? quantiles[q - 1] : 0);
+	}
+}
+
+void gn_mix_experts(const struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
+{
+	gn_panel_quantiles(p, index, experts);
+	blend(p, index, experts, 0, GN_N_ONLINE, experts[GN_EXPERT_MIX]);
+	memcpy(experts[GN_EXPERT_TREES], experts[GN_EXPERT_MIX], sizeof(experts[0]));
+}
+
 static void combine(struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
 {
 	int32_t *quantiles = p->quantiles[index];
 	int64_t unit = p->spread[index].scale_q4 >> 4;
 
+	blend(p, index, experts, GN_N_ONLINE, GN_N_EXPERTS, quantiles);
 	for (uint32_t q = 0; q < GN_Q; q++) {
-		int64_t sum = 0, weights = 0;
+		int64_t shifted = quantiles[q] + ((p->offsets_q16[index][q] * unit) >> 16);
 
-		for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
-			sum += (int64_t)experts[e][q] * p->weights[index][q][e];
-			weights += p->weights[index][q][e];
-		}
-		sum = weights ? sum / weights : experts[GN_EXPERT_STACK][q];
-		sum += (p->offsets_q16[index][q] * unit) >> 16;
-		quantiles[q] = (int32_t)gn_clamp64(sum, q ? quantiles[q - 1] : 0, GN_U_MAX);
+		quantiles[q] = (int32_t)gn_clamp64(shifted, q ? quantiles[q - 1] : 0, GN_U_MAX);
 	}
 }
 
@@ -159,7 +196,7 @@ void gn_mix_issue(struct gn_predict *p)
 		int32_t experts[GN_N_EXPERTS][GN_Q];
 		struct gn_pending *place = place_of(p, i, p->history.n - 1);
 
-		gn_panel_quantiles(p, i, experts);
+		gn_mix_experts(p, i, experts);
 		combine(p, i, experts);
 		if (place)
 			remember(place, newest, experts, p->quantiles[i]);

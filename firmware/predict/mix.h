@@ -18,6 +18,10 @@ void gn_mix_share_slots(struct gn_predict *p);
 /* Judges the forecasts whose target is the newest, real, sample. */
 void gn_mix_judge(struct gn_predict *p);
 
+/* All experts' quantiles from the newest sample, the mixture's included. */
+void gn_mix_experts(const struct gn_predict *p, uint32_t index,
+                    int32_t experts[GN_N_EXPERTS][GN_Q]);
+
 /* Makes the forecasts from the newest sample and remembers them until they are judged. */
 void gn_mix_issue(struct gn_predict *p);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "firmware/core/fixed.h"
+#include "firmware/predict/features.h"
 
 #define STACK_FORGET_Q24 16785608u /* 2^24 / 0.9995 */
 #define SD_MEMORY        2016
@@ -36,7 +37,7 @@ static uint32_t slot_at(const struct gn_predict *p, uint32_t step)
 }
 
 /* The profile's value 'ahead' steps after the sample at 'lag'. */
-static int32_t profile_at(const struct gn_predict *p, uint32_t lag, uint32_t ahead)
+int32_t gn_panel_profile(const struct gn_predict *p, uint32_t lag, uint32_t ahead)
 {
 	uint32_t step = p->history.n - 1 - lag + ahead;
 
@@ -86,7 +87,7 @@ static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t la
 	x[1] = gn_norm_q12(&p->norm,
 	                   gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, lag) - newest);
 	x[2] = gn_norm_q12(&p->norm, gn_panel_seasonal(p, day, horizon, lag) - newest);
-	x[3] = gn_norm_q12(&p->norm, profile_at(p, lag, horizon) - newest);
+	x[3] = gn_norm_q12(&p->norm, gn_panel_profile(p, lag, horizon) - newest);
 	x[4] = gn_norm_q12(&p->norm, (p->fast_q5 >> 5) - newest);
 	x[5] = gn_norm_q12(&p->norm, (p->slow_q5 >> 5) - newest);
 }
@@ -164,6 +165,7 @@ void gn_panel_observe(struct gn_predict *p, bool real)
 		gn_level_observe(&p->level, value, half_lives);
 	}
 	learn_norm(p, value);
+	gn_recent_observe(p);
 	learn_profile(p, value);
 	gn_period_observe(&p->period, &p->history, p->norm.inverse_sd_q36);
 	gn_autoreg_absorb(&p->ar, &p->history, &p->norm);
@@ -186,14 +188,13 @@ void gn_panel_quantiles(const struct gn_predict *p, uint32_t index,
 	       quantiles[GN_EXPERT_RHYTHM]);
 	gn_level_quantiles(&p->level, 0, gn_panel_levels_q16, GN_Q, quantiles[GN_EXPERT_DAY]);
 	gn_level_quantiles(&p->level, 1, gn_panel_levels_q16, GN_Q, quantiles[GN_EXPERT_WEEK]);
-	memcpy(quantiles[GN_EXPERT_TREES], quantiles[GN_EXPERT_STACK],
-	       sizeof(quantiles[GN_EXPERT_TREES]));
 }
 
 void gn_panel_rescale(struct gn_predict *p, unsigned int shift)
 {
 	gn_history_rescale(&p->history, shift);
 	gn_level_rescale(&p->level, shift);
+	gn_recent_rescale(&p->recent, shift);
 	p->peak >>= shift;
 	p->fast_q5 >>= shift;
 	p->slow_q5 >>= shift;

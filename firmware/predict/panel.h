@@ -16,7 +16,10 @@ void gn_panel_init(struct gn_predict *p);
 /* Takes the newest sample of the history in; 'real' when it is not filled in. */
 void gn_panel_observe(struct gn_predict *p, bool real);
 
-/* Every expert's quantiles for horizon 'index' from the newest sample, units. */
+/* The profile of the day 'ahead' steps after the sample at 'lag'. */
+int32_t gn_panel_profile(const struct gn_predict *p, uint32_t lag, uint32_t ahead);
+
+/* The on-line experts' quantiles for horizon 'index' from the newest sample, units. */
 void gn_panel_quantiles(const struct gn_predict *p, uint32_t index,
                         int32_t quantiles[GN_N_EXPERTS][GN_Q]);
 

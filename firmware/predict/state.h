@@ -23,7 +23,8 @@ enum gn_expert {
 	GN_EXPERT_RHYTHM, /* one found period ago */
 	GN_EXPERT_DAY,    /* histogram of the last day */
 	GN_EXPERT_WEEK,   /* histogram of the last week */
-	GN_EXPERT_TREES,  /* the model pack, when there is one */
+	GN_EXPERT_MIX,    /* those above, aggregated */
+	GN_EXPERT_TREES,  /* the model pack, when there is one, else as the mixture */
 	GN_N_EXPERTS,
 };
 
@@ -37,6 +38,21 @@ struct gn_stack {
 struct gn_pending {
 	int16_t experts[GN_N_EXPERTS][GN_Q];
 	int16_t issued[GN_Q];
+};
+
+#define GN_N_ONLINE   GN_EXPERT_MIX /* experts that learn on the card */
+#define GN_N_FEATURES 46
+
+/* Running figures of the newest samples, for features.h. Units. */
+#define GN_RECENT_BLOCK  12
+#define GN_RECENT_BLOCKS 24
+struct gn_recent {
+	int32_t change_fast_q4, change_slow_q4; /* mean |change| */
+	int32_t error_fast_q4[GN_H];            /* mean |value - P50| */
+	int32_t above_q16[GN_H];                /* share of values above the mixture's P95 */
+	int32_t max_6, max_24, min_12;
+	uint16_t blocks[GN_RECENT_BLOCKS]; /* maxima of 12 steps each, small floats */
+	uint8_t block;                     /* the newest */
 };
 
 struct gn_accuracy {
@@ -61,6 +77,7 @@ struct gn_predict {
 	int32_t fast_q5, slow_q5; /* running means, units */
 	int64_t variance;         /* units squared */
 	struct gn_norm norm;
+	struct gn_recent recent;
 	struct gn_autoreg ar;
 	struct gn_period period;
 	struct gn_level level;

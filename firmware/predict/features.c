@@ -1,0 +1,155 @@
+/* features.c - see features.h. */
+#include "firmware/predict/features.h"
+
+#include "firmware/core/fixed.h"
+#include "firmware/predict/panel.h"
+
+#define LIMIT 32000
+
+/* Units to features: one reciprocal per horizon instead of a division per feature. */
+struct scale {
+	int64_t origin;
+	int64_t inverse_q36; /* of the unit in Q4 */
+};
+
+static int16_t relative(const struct scale *scale, int64_t value)
+{
+	/* |difference| < 2^27, inverse <= 2^36: the product fits 63 bits; Q4 off, Q8 on */
+	return (int16_t)gn_clamp64(((value - scale->origin) * scale->inverse_q36) >> 24, -LIMIT,
+	                           LIMIT);
+}
+
+static int16_t log_ratio(uint64_t a, uint64_t b)
+{
+	return (int16_t)((gn_log2_q10(a + 1) - gn_log2_q10(b + 1)) >> 2);
+}
+
+uint32_t gn_features_unit_q4(const struct gn_predict *p, uint32_t index)
+{
+	uint32_t unit = p->spread[index].scale_q4;
+
+	return unit ? unit : 1;
+}
+
+static int32_t block_max(const struct gn_recent *recent, uint32_t first, uint32_t blocks)
+{
+	uint16_t most = 0;
+
+	for (uint32_t i = first; i < blocks; i++) {
+		uint16_t block =
+		        recent->blocks[(recent->block + GN_RECENT_BLOCKS - i) % GN_RECENT_BLOCKS];
+
+		most = block > most ? block : most; /* small floats order like their values */
+	}
+	return (int32_t)gn_small_unpack(most);
+}
+
+void gn_recent_observe(struct gn_predict *p)
+{
+	struct gn_recent *recent = &p->recent;
+	int32_t value = gn_history_at(&p->history, 0), before = gn_history_at(&p->history, 1);
+	int64_t change = gn_abs64((int64_t)value - before) << 4;
+	uint16_t packed = gn_small_pack((uint64_t)value), *block;
+	int64_t n = p->history.n;
+
+	recent->change_fast_q4 += (int32_t)((change - recent->change_fast_q4) / gn_min64(n, 8));
+	recent->change_slow_q4 += (int32_t)((change - recent->change_slow_q4) / gn_min64(n, 512));
+	if ((n - 1) % GN_RECENT_BLOCK == 0) {
+		recent->block = (uint8_t)((recent->block + 1) % GN_RECENT_BLOCKS);
+		recent->blocks[recent->block] = 0;
+	}
+	block = &recent->blocks[recent->block];
+	*block = packed > *block ? packed : *block;
+	recent->max_6 = recent->max_24 = value;
+	recent->min_12 = value;
+	for (uint32_t lag = 1; lag < 24; lag++) {
+		value = gn_history_at(&p->history, lag);
+		recent->max_24 = value > recent->max_24 ? value : recent->max_24;
+		if (lag < 6)
+			recent->max_6 = recent->max_24;
+		if (lag < 12)
+			recent->min_12 = value < recent->min_12 ? value : recent->min_12;
+	}
+}
+
+void gn_recent_rescale(struct gn_recent *recent, unsigned int shift)
+{
+	recent->change_fast_q4 >>= shift;
+	recent->change_slow_q4 >>= shift;
+	recent->max_6 >>= shift;
+	recent->max_24 >>= shift;
+	recent->min_12 >>= shift;
+	for (uint32_t i = 0; i < GN_RECENT_BLOCKS; i++)
+		recent->blocks[i] = gn_small_pack(gn_small_unpack(recent->blocks[i]) >> shift);
+	for (uint32_t i = 0; i < GN_H; i++)
+		recent->error_fast_q4[i] >>= shift;
+}
+
+/* Highest value within two steps of a whole number of periods before the target. */
+static int32_t window_max(const struct gn_predict *p, uint32_t lag)
+{
+	int32_t most = 0;
+
+	for (uint32_t i = lag > 2 ? lag - 2 : 0; i <= lag + 2; i++) {
+		int32_t value = gn_history_at(&p->history, i);
+
+		most = value > most ? value : most;
+	}
+	return most;
+}
+
+void gn_features_make(const struct gn_predict *p, uint32_t index,
+                      int32_t experts[GN_N_EXPERTS][GN_Q], int16_t features[GN_N_FEATURES])
+{
+	const struct gn_recent *recent = &p->recent;
+	uint32_t unit_q4 = gn_features_unit_q4(p, index), horizon = p->config.horizons[index];
+	uint32_t rhythm = gn_panel_rhythm(p), day = p->day <= GN_PERIOD_MAX ? p->day : rhythm;
+	uint32_t rhythm_lag = gn_period_lag(rhythm, horizon), day_lag = gn_period_lag(day, horizon);
+	const int32_t *mix = experts[GN_EXPERT_MIX];
+	struct scale scale = {mix[GN_P50], ((int64_t)1 << 36) / unit_q4};
+	int32_t error_p = gn_period_error(&p->period, rhythm);
+	int32_t error_h = gn_period_error(&p->period, horizon);
+	int16_t *f = features;
+
+	for (uint32_t q = GN_P90; q <= GN_P99; q++)
+		*f++ = relative(&scale, mix[q]);
+	for (uint32_t q = GN_P50; q <= GN_P99; q++)
+		*f++ = relative(&scale, experts[GN_EXPERT_STACK][q]);
+	*f++ = relative(&scale, experts[GN_EXPERT_RHYTHM][GN_P50]);
+	*f++ = relative(&scale, experts[GN_EXPERT_RHYTHM][GN_P95]);
+	for (uint32_t q = GN_P50; q <= GN_P99; q++)
+		*f++ = relative(&scale, experts[GN_EXPERT_DAY][q]);
+	*f++ = relative(&scale, experts[GN_EXPERT_WEEK][GN_P50]);
+	*f++ = relative(&scale, experts[GN_EXPERT_WEEK][GN_P95]);
+	*f++ = relative(&scale, experts[GN_EXPERT_WEEK][GN_P99]);
+	*f++ = relative(&scale, gn_history_at(&p->history, 0));
+	*f++ = relative(&scale, gn_history_at(&p->history, 1));
+	*f++ = relative(&scale, gn_history_at(&p->history, 2));
+	*f++ = relative(&scale, gn_history_at(&p->history, 3));
+	*f++ = relative(&scale, gn_history_at(&p->history, 6));
+	*f++ = relative(&scale, recent->max_6);
+	*f++ = relative(&scale, recent->max_24);
+	*f++ = relative(&scale, recent->min_12);
+	*f++ = relative(&scale, block_max(recent, 0, 8));
+	*f++ = relative(&scale, block_max(recent, 0, GN_RECENT_BLOCKS));
+	*f++ = relative(&scale, p->fast_q5 >> 5);
+	*f++ = relative(&scale, p->slow_q5 >> 5);
+	*f++ = relative(&scale, window_max(p, rhythm_lag));
+	*f++ = relative(&scale, window_max(p, rhythm_lag + rhythm));
+	*f++ = relative(&scale, gn_history_at(&p->history, rhythm_lag + rhythm));
+	*f++ = relative(&scale, gn_history_at(&p->history, day_lag));
+	*f++ = relative(&scale, window_max(p, day_lag));
+	*f++ = relative(&scale, gn_panel_profile(p, 0, horizon));
+	*f++ = relative(&scale, p->peak);
+	*f++ = log_ratio((uint64_t)recent->change_fast_q4, (uint64_t)recent->change_slow_q4);
+	*f++ = log_ratio((uint64_t)recent->error_fast_q4[index], unit_q4);
+	*f++ = log_ratio((uint64_t)recent->change_slow_q4, unit_q4);
+	*f++ = log_ratio((uint64_t)(p->slow_q5 >> 1), unit_q4);
+	*f++ = log_ratio((uint64_t)mix[GN_P50] << 4, (uint64_t)(p->slow_q5 >> 1));
+	*f++ = (int16_t)(recent->above_q16[index] >> 2);
+	*f++ = error_p < 0 || error_h < 0 ? 0 : log_ratio((uint64_t)error_p, (uint64_t)error_h);
+	*f++ = (int16_t)(gn_log2_q10(horizon) >> 2);
+	*f++ = (int16_t)(gn_log2_q10(p->history.n) >> 2);
+	*f++ = (int16_t)(gn_log2_q10(rhythm) >> 2);
+	_Static_assert(GN_N_FEATURES == 46, "count the lines above");
+}
