@@ -19,17 +19,18 @@
 
 struct gn_blk;
 struct gn_worker;
-struct gn_meter_disk;
+struct gn_disk_meter;
 
 #define GN_BLK_MAX_QUEUES  16u
 #define GN_BLK_SERIAL_SIZE 20u /* bytes that get-id answers; shorter ones are padded with NUL */
 
 /* All strings are copied. */
 struct gn_blk_config {
-	const char *name;        /* "volumes/web-1-vda" */
-	const char *path;        /* raw file or block device; must exist */
-	const char *socket_path; /* listened on, mode 0600; a stale one is replaced */
-	const char *serial;      /* NULL or empty: what follows "volumes/", cut to 20 bytes */
+	const char *name; /* "volumes/web-1-vda" */
+	const char *path; /* raw file or block device; must exist */
+	const char
+	        *socket_path; /* listened on; a stale one is replaced, a live one is -EADDRINUSE */
+	const char *serial;   /* NULL or empty: what follows "volumes/", cut to 20 bytes */
 	bool read_only;
 	unsigned queues; /* 1..16; 0: 1 */
 };
@@ -39,8 +40,8 @@ struct gn_blk_config {
  * each with a sentence in 'status'. */
 int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, struct gn_blk **out,
                   struct gn_status *status);
-/* Closes the socket, lets in-flight requests finish, ends a running clone and frees. NULL
- * is fine. Not from a worker. */
+/* Closes the socket, lets in-flight requests finish and frees. Clones must have been
+ * finished. NULL is fine. Not from a worker. */
 void gn_blk_destroy(struct gn_blk *blk);
 
 const char *gn_blk_name(const struct gn_blk *blk);
@@ -51,7 +52,7 @@ bool gn_blk_connected(const struct gn_blk *blk);
 /* The VM's disk meter, shared by its volumes on the same worker; NULL: no limit (the
  * default). Requests that exceed it wait in their ring. The meter must stay valid until
  * replaced; the change is complete when this returns. */
-void gn_blk_set_meter(struct gn_blk *blk, struct gn_meter_disk *meter);
+void gn_blk_set_meter(struct gn_blk *blk, struct gn_disk_meter *meter);
 
 /* ---- counters ---------------------------------------------------------------- */
 

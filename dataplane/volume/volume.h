@@ -47,8 +47,9 @@ struct gn_volume_request {
 
 	/* The store's. */
 	uint64_t done_bytes;
-	void *store_private[4];
+	void *bounce;
 	struct gn_volume_request *next;
+	bool by_writing; /* zeroes are written, since the file system cannot make them */
 };
 
 struct gn_volume;
@@ -64,30 +65,32 @@ struct gn_volume_ops {
 	/* Before sleeping: false when a completion is already there. NULL allowed. */
 	bool (*arm)(struct gn_volume *volume);
 	void (*disarm)(struct gn_volume *volume);
-	/* Guest memory that requests will point into, so that the store may pin it once.
-	 * An empty list forgets the former one. Only while nothing is in flight. A hint:
-	 * requests may point elsewhere. NULL allowed. */
-	void (*set_memory)(struct gn_volume *volume, const struct iovec *regions, unsigned n);
 	void (*destroy)(struct gn_volume *volume);
 };
 
 struct gn_volume {
 	const struct gn_volume_ops *ops;
-	uint64_t size_bytes;  /* a multiple of GN_VOLUME_SECTOR_SIZE */
-	uint32_t block_bytes; /* best alignment and granularity of requests, >= 512 */
+	uint64_t size_bytes;           /* a multiple of GN_VOLUME_SECTOR_SIZE */
+	uint32_t block_bytes;          /* what offsets and lengths must be multiples of; >= 512 */
+	uint32_t physical_block_bytes; /* what they had better be */
 	bool read_only;
-	bool can_discard;      /* discard frees space */
-	bool can_write_zeroes; /* without writing zeroes over the wire */
-	int event_fd;          /* readable when a completion waits; -1: none */
-	int file_fd;           /* of a store that is one file, for clones; else -1 */
-	unsigned n_in_flight;  /* submitted and not done */
-	bool is_direct;        /* bypasses the page cache (file store) */
+	int event_fd;         /* readable when a completion waits; -1: none */
+	int file_fd;          /* of a store that is one file, for clones; else -1 */
+	unsigned depth;       /* most requests that can be in flight */
+	unsigned n_in_flight; /* submitted and not done */
+	bool is_direct;       /* bypasses the page cache (file store) */
 };
 
-/* Opens 'path', a raw file or a block device that exists, for the exclusive use of this
- * volume (it is locked; -EBUSY when another volume or program writes it). 'depth' requests
- * can be in flight. Errors, with a sentence in 'status': -ENOENT, -EACCES, -EROFS, -EBUSY,
- * -EINVAL (empty, or neither file nor block device), ... */
+/* Opens 'path', a raw file or a block device that exists, and locks it: two volumes, or a
+ * volume and a QEMU, never write the same store. The kernel keeps the lock until the last
+ * request of a killed process has ended, so a successor that has it knows that no old
+ * write, nor an old read into guest memory, is still to come; it waits for that up to
+ * GN_VOLUME_LOCK_WAIT_MS. Read-only volumes share the lock.
+ *
+ * Requests bypass the page cache (O_DIRECT) where the file system can do that in sectors of
+ * 512 bytes. Errors, with a sentence in 'status': -ENOENT, -EACCES, -EROFS, -EBUSY
+ * (locked), -EINVAL (empty, or neither file nor block device), ... */
+#define GN_VOLUME_LOCK_WAIT_MS 3000
 struct gn_volume_file_config {
 	const char *path;
 	bool read_only;

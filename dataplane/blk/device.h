@@ -1,0 +1,120 @@
+/* device.h - inside a vhost-user-blk device; for the files of this folder only.
+ *
+ *   blk.c    create, destroy, counters           control threads
+ *   vhost.c  messages of the front end           rte_vhost's thread (and control, to close)
+ *   queue.c  requests, answers, waiting, arming  the lcore
+ *   clone.c  copies of the volume                a thread per copy
+ *
+ * The rings, the memory table and the request slots change hands: while the device is
+ * stopped (not polled, nothing in flight) they are vhost.c's, while it runs they are the
+ * lcore's. gn_blk_stop() and gn_blk_run() are the two hand-overs. */
+#ifndef GN_DATAPLANE_BLK_DEVICE_H
+#define GN_DATAPLANE_BLK_DEVICE_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include "dataplane/blk/blk.h"
+#include "dataplane/blk/request.h"
+#include "dataplane/blk/ring.h"
+#include "dataplane/volume/volume.h"
+#include "dataplane/worker/worker.h"
+
+#define GN_BLK_MAX_RING 1024u
+#define GN_BLK_DEPTH    1024u /* requests in the store at once */
+#define GN_BLK_PATH_MAX 108u
+
+struct gn_blk_queue;
+
+/* One chain that was taken off a ring; its slot is the chain's head. */
+struct gn_blk_request {
+	struct gn_volume_request io;
+	struct gn_blk_queue *queue;
+	struct gn_blk_request *next; /* waiting */
+	uint64_t taken_at;           /* TSC */
+	uint8_t *status_byte;
+	uint16_t head;
+	uint8_t op; /* enum gn_blk_op */
+	bool is_taken;
+	struct iovec iov[GN_BLK_MAX_IOV];
+};
+
+struct gn_blk_queue {
+	struct gn_blk *blk;
+	struct gn_blk_ring ring;
+	struct gn_blk_request *requests; /* ring.size of them */
+	uint64_t throttled_since;        /* TSC; 0: not throttled */
+	uint64_t throttled_until;
+	uint16_t *resubmit; /* heads in flight when the former process died, oldest first */
+	unsigned n_resubmit;
+	unsigned index;
+	int call_fd; /* eventfd or -1 */
+	int kick_fd;
+	bool has_ring;    /* 'ring' is mapped */
+	bool runs;        /* it is polled */
+	bool has_answers; /* which the guest was not told of yet */
+};
+
+struct gn_blk {
+	struct gn_pollable pollable;
+	struct gn_worker *worker; /* immutable from here ... */
+	struct gn_volume *volume; /* (its owner is the lcore) */
+	struct gn_blk_limits limits;
+	unsigned n_queues;
+	int timer_fd;
+	uint64_t us_per_cycle_q32;
+	uint64_t recheck_cycles; /* a throttled ring asks its meter at least so often */
+	char *name;
+	char *socket_path;
+	char serial[GN_BLK_SERIAL_SIZE]; /* ... to here */
+
+	/* Owner: lcore while running, vhost.c while stopped. */
+	struct gn_blk_memory memory;
+	struct gn_blk_queue queues[GN_BLK_MAX_QUEUES];
+	bool log_dirty; /* live migration: pages written are reported */
+	int vid;        /* rte_vhost's number of the connection; -1: none */
+
+	/* Owner: lcore. */
+	struct gn_disk_meter *meter;
+	struct gn_blk_stats stats;
+	struct gn_blk_request *waiting; /* taken, not in the store yet; oldest first */
+	struct gn_blk_request **waiting_end;
+	unsigned n_taken;      /* in flight, waiting ones included */
+	unsigned n_changing;   /* of those in the store, how many change its content */
+	bool is_added;         /* to the worker */
+	bool is_draining;      /* post 'drained' when n_taken reaches 0 */
+	bool holds_writes;     /* for a clone */
+	bool hold_was_broken;  /* the device had to be stopped under a clone */
+	sem_t *writes_drained; /* post when n_changing reaches 0 */
+	sem_t drained;
+
+	/* Under 'lock': rte_vhost's thread against destroy and clone. */
+	pthread_mutex_t lock;
+	bool is_stopped;
+	bool is_closing;
+	bool in_message; /* a message that may change rings or memory is being handled */
+	bool has_memory; /* rte_vhost has a memory table */
+	bool is_ready[GN_BLK_MAX_QUEUES];
+	unsigned inflight_queue_size; /* entries per queue in the tracking region; 0: none */
+	struct gn_blk_clone *clone;
+	uint32_t n_running; /* atomic: rings that are polled */
+};
+
+/* queue.c; on the lcore. */
+unsigned gn_blk_poll(struct gn_pollable *pollable, uint64_t now);
+bool gn_blk_arm(struct gn_pollable *pollable);
+void gn_blk_disarm(struct gn_pollable *pollable);
+void gn_blk_begin_drain(struct gn_blk *blk);
+void gn_blk_start_queues(struct gn_blk *blk);
+void gn_blk_hold(struct gn_blk *blk, sem_t *drained);
+void gn_blk_release(struct gn_blk *blk);
+
+/* The hand-overs; with 'lock' held, on any thread but the lcore. stop waits until nothing
+ * is in flight; both do nothing when it is so already. */
+void gn_blk_stop(struct gn_blk *blk);
+void gn_blk_run(struct gn_blk *blk);
+
+/* vhost.c */
+int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status);
+void gn_blk_vhost_close(struct gn_blk *blk);
+
+#endif

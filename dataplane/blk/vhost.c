@@ -1,0 +1,672 @@
+/* vhost.c - the front end's messages: which rings run, where guest memory is, what the
+ * disk looks like.
+ *
+ * rte_vhost handles the protocol on a thread of its own, one for all devices, and holds
+ * locks of the rings while it does. The lcore takes none of them, so this thread may wait for
+ * the lcore. Around every message that may change rings or memory the device is stopped: nothing
+ * is in flight, the ring's position is with rte_vhost; afterwards all is read anew.
+ * That does not depend on rte_vhost's own callbacks, which come too late for a new memory table
+ * and not at all for a device of which the guest's firmware uses one ring of several. */
+#include "dataplane/blk/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <rte_vhost.h>
+
+#define CONFIG_SIZE 256u
+#define NEED_REPLY  (1u << 3)
+
+/* Requests of the vhost-user specification ("Front-end message types"). */
+enum {
+	SET_FEATURES = 2,
+	RESET_OWNER = 4,
+	SET_MEM_TABLE = 5,
+	SET_LOG_BASE = 6,
+	SET_VRING_NUM = 8,
+	SET_VRING_ADDR = 9,
+	SET_VRING_BASE = 10,
+	GET_VRING_BASE = 11,
+	GET_QUEUE_NUM = 17,
+	GET_CONFIG = 24,
+	SET_CONFIG = 25,
+	GET_INFLIGHT_FD = 31,
+	SET_INFLIGHT_FD = 32,
+};
+
+/* A message as it is on the wire, which is also what rte_vhost hands out. */
+struct message {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size;
+	union {
+		uint64_t u64;
+		struct {
+			uint32_t index;
+			uint32_t num;
+		} state;
+		struct {
+			uint64_t mmap_size;
+			uint64_t mmap_offset;
+			uint16_t n_queues;
+			uint16_t queue_size;
+		} inflight;
+		struct {
+			uint32_t offset;
+			uint32_t size;
+			uint32_t flags;
+			uint8_t region[CONFIG_SIZE];
+		} config;
+	} payload;
+} __attribute__((packed));
+
+/* Devices by socket (to find a connection's) and by connection. */
+static struct {
+	pthread_mutex_t lock;
+	struct gn_blk *by_vid[RTE_MAX_VHOST_DEVICE];
+	struct gn_blk **open;
+	size_t n_open;
+} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct gn_blk *of_vid(int vid)
+{
+	struct gn_blk *blk = NULL;
+
+	pthread_mutex_lock(&registry.lock);
+	if (vid >= 0 && vid < RTE_MAX_VHOST_DEVICE)
+		blk = registry.by_vid[vid];
+	pthread_mutex_unlock(&registry.lock);
+	return blk;
+}
+
+/* ---- stop ---------------------------------------------------------------------------- */
+
+static void call_begin_drain(void *arg)
+{
+	gn_blk_begin_drain(arg);
+}
+
+static void call_leave_worker(void *arg)
+{
+	struct gn_blk *blk = arg;
+
+	if (blk->is_added)
+		gn_worker_remove(blk->worker, &blk->pollable);
+	blk->is_added = false;
+}
+
+static void forget_ring(struct gn_blk_queue *queue)
+{
+	free(queue->requests);
+	free(queue->resubmit);
+	queue->requests = NULL;
+	queue->resubmit = NULL;
+	queue->n_resubmit = 0;
+	queue->has_ring = false;
+	queue->call_fd = queue->kick_fd = -1;
+}
+
+void gn_blk_stop(struct gn_blk *blk)
+{
+	if (blk->is_stopped)
+		return;
+	gn_worker_call(blk->worker, call_begin_drain, blk);
+	while (sem_wait(&blk->drained) != 0)
+		;
+	gn_worker_call(blk->worker, call_leave_worker, blk);
+	for (unsigned i = 0; i < blk->n_queues; i++) {
+		struct gn_blk_queue *queue = &blk->queues[i];
+
+		if (queue->has_ring)
+			rte_vhost_set_vring_base(blk->vid, (uint16_t)i, queue->ring.last_avail,
+			                         queue->ring.last_used);
+		forget_ring(queue);
+	}
+	blk->is_stopped = true;
+}
+
+/* ---- run ----------------------------------------------------------------------------- */
+
+static bool load_memory(struct gn_blk *blk)
+{
+	struct rte_vhost_memory *memory;
+
+	blk->memory.n_regions = 0;
+	if (rte_vhost_get_mem_table(blk->vid, &memory) != 0)
+		return false;
+	for (uint32_t i = 0; i < memory->nregions && i < GN_BLK_MAX_REGIONS; i++) {
+		const struct rte_vhost_mem_region *from = &memory->regions[i];
+
+		blk->memory.regions[blk->memory.n_regions++] = (struct gn_blk_region){
+		        .guest_addr = from->guest_phys_addr,
+		        .size_bytes = from->size,
+		        .host = (uint8_t *)(uintptr_t)from->host_user_addr,
+		};
+	}
+	free(memory);
+	return true;
+}
+
+/* Whatever else a front end passes could block the lcore that reads or writes it. */
+static bool is_eventfd(int fd)
+{
+	static const char expected[] = "anon_inode:[eventfd]";
+	char path[32], target[sizeof expected + 1];
+	ssize_t n;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof target);
+	if (n != sizeof expected - 1 || memcmp(target, expected, sizeof expected - 1))
+		return false;
+	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
+}
+
+/* rte_vhost's list is sorted newest first; it is used up by reading it. */
+static bool load_resubmit(struct gn_blk_queue *queue, struct rte_vhost_resubmit_info *info)
+{
+	if (!info || !info->resubmit_num || !info->resubmit_list)
+		return true;
+	queue->resubmit = calloc(info->resubmit_num, sizeof *queue->resubmit);
+	if (!queue->resubmit)
+		return false;
+	queue->ring.counter = info->resubmit_list[0].counter + 1;
+	queue->n_resubmit = info->resubmit_num;
+	for (unsigned i = 0; i < queue->n_resubmit; i++)
+		queue->resubmit[i] = info->resubmit_list[queue->n_resubmit - 1 - i].index;
+	info->resubmit_num = 0;
+	return true;
+}
+
+static bool load_inflight(struct gn_blk *blk, struct gn_blk_queue *queue)
+{
+	struct rte_vhost_ring_inflight inflight;
+
+	if (rte_vhost_get_vhost_ring_inflight(blk->vid, (uint16_t)queue->index, &inflight) != 0)
+		return true; /* the front end does without */
+	if (queue->ring.size > blk->inflight_queue_size)
+		return false;
+	queue->ring.inflight = inflight.inflight_split;
+	return load_resubmit(queue, inflight.resubmit_inflight);
+}
+
+static bool is_usable(const struct rte_vhost_vring *vring)
+{
+	return vring->size && vring->size <= GN_BLK_MAX_RING &&
+	       !(vring->size & (vring->size - 1)) && !((uintptr_t)vring->desc & 15) &&
+	       !((uintptr_t)vring->avail & 1) && !((uintptr_t)vring->used & 3) &&
+	       (vring->callfd < 0 || is_eventfd(vring->callfd)) &&
+	       (vring->kickfd < 0 || is_eventfd(vring->kickfd));
+}
+
+static struct gn_blk_request *allocate_requests(struct gn_blk_queue *queue)
+{
+	struct gn_blk_request *requests = calloc(queue->ring.size, sizeof *requests);
+
+	for (unsigned i = 0; requests && i < queue->ring.size; i++) {
+		requests[i].queue = queue;
+		requests[i].head = (uint16_t)i;
+	}
+	return requests;
+}
+
+static bool load_ring(struct gn_blk *blk, struct gn_blk_queue *queue, uint64_t features)
+{
+	struct rte_vhost_vring vring;
+	struct gn_blk_ring *ring = &queue->ring;
+
+	memset(ring, 0, sizeof *ring);
+	if (rte_vhost_get_vhost_vring(blk->vid, (uint16_t)queue->index, &vring) != 0 ||
+	    !vring.desc || !vring.avail || !vring.used)
+		return true; /* not there (yet): nothing to run */
+	if (!is_usable(&vring) ||
+	    rte_vhost_get_vring_base(blk->vid, (uint16_t)queue->index, &ring->last_avail,
+	                             &ring->last_used) != 0)
+		return false;
+	ring->desc = vring.desc;
+	ring->avail = vring.avail;
+	ring->used = vring.used;
+	ring->size = vring.size;
+	ring->event_idx = features & (1ull << VIRTIO_RING_F_EVENT_IDX);
+	ring->signalled = ring->last_used;
+	ring->signal_always = true;
+	queue->call_fd = vring.callfd;
+	queue->kick_fd = vring.kickfd;
+	queue->requests = allocate_requests(queue);
+	if (!queue->requests || !load_inflight(blk, queue))
+		return false;
+	queue->has_ring = true;
+	return true;
+}
+
+static void call_start(void *arg)
+{
+	gn_blk_start_queues(arg);
+}
+
+static void call_count_rejected(void *arg)
+{
+	struct gn_blk *blk = arg;
+
+	blk->stats.rejected++;
+}
+
+static unsigned load_rings(struct gn_blk *blk)
+{
+	uint64_t features = 0;
+	unsigned n = 0;
+
+	rte_vhost_get_negotiated_features(blk->vid, &features);
+	blk->log_dirty = features & (1ull << VHOST_F_LOG_ALL);
+	for (unsigned i = 0; i < blk->n_queues; i++) {
+		struct gn_blk_queue *queue = &blk->queues[i];
+
+		if (!blk->is_ready[i])
+			continue;
+		if (!load_ring(blk, queue, features)) {
+			forget_ring(queue);
+			gn_worker_call(blk->worker, call_count_rejected, blk);
+		}
+		n += queue->has_ring;
+	}
+	return n;
+}
+
+void gn_blk_run(struct gn_blk *blk)
+{
+	/* rte_vhost has no memory table to show before it got one, nor after it refused one. */
+	if (!blk->is_stopped || blk->is_closing || blk->vid < 0 || !blk->has_memory)
+		return;
+	if (!load_rings(blk))
+		return;
+	if (!load_memory(blk)) {
+		for (unsigned i = 0; i < blk->n_queues; i++)
+			forget_ring(&blk->queues[i]);
+		return;
+	}
+	blk->is_stopped = false;
+	gn_worker_call(blk->worker, call_start, blk);
+}
+
+/* ---- messages -------------------------------------------------------------------------- */
+
+static void fill_config(const struct gn_blk *blk, struct virtio_blk_config *config)
+{
+	uint32_t physical = blk->volume->physical_block_bytes / blk->limits.block_bytes;
+
+	memset(config, 0, sizeof *config);
+	config->capacity = blk->limits.capacity_bytes / GN_VOLUME_SECTOR_SIZE;
+	config->seg_max = GN_BLK_MAX_SEGMENTS;
+	config->blk_size = blk->limits.block_bytes;
+	if (physical > 1)
+		config->physical_block_exp = (uint8_t)__builtin_ctz(physical);
+	config->min_io_size = (uint16_t)(physical ? physical : 1);
+	config->num_queues = (uint16_t)blk->n_queues;
+	config->max_discard_sectors = GN_BLK_MAX_RANGE_SECTORS;
+	config->max_discard_seg = 1;
+	config->discard_sector_alignment =
+	        blk->volume->physical_block_bytes / GN_VOLUME_SECTOR_SIZE;
+	config->max_write_zeroes_sectors = GN_BLK_MAX_RANGE_SECTORS;
+	config->max_write_zeroes_seg = 1;
+	config->write_zeroes_may_unmap = 1;
+}
+
+static enum rte_vhost_msg_result get_config(const struct gn_blk *blk, struct message *message)
+{
+	uint8_t space[CONFIG_SIZE] = {0};
+	uint32_t offset = message->payload.config.offset;
+	uint32_t size = message->payload.config.size;
+
+	if (message->size < 12 || size > CONFIG_SIZE || offset > CONFIG_SIZE - size) {
+		message->size = 0; /* the specification's way to say no */
+		return RTE_VHOST_MSG_RESULT_REPLY;
+	}
+	fill_config(blk, (struct virtio_blk_config *)space);
+	memcpy(message->payload.config.region, space + offset, size);
+	message->size = 12 + size;
+	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+/* Nothing in the configuration can be written, and a guest that tries must not cost it the
+ * connection. */
+static enum rte_vhost_msg_result set_config(const struct message *message)
+{
+	return message->flags & NEED_REPLY ? RTE_VHOST_MSG_RESULT_ERR : RTE_VHOST_MSG_RESULT_OK;
+}
+
+static enum rte_vhost_msg_result get_queue_num(const struct gn_blk *blk, struct message *message)
+{
+	message->payload.u64 = blk->n_queues;
+	message->size = sizeof message->payload.u64;
+	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+static uint64_t tracking_size(unsigned queue_size)
+{
+	uint64_t size = sizeof(struct rte_vhost_inflight_info_split) +
+	                queue_size * sizeof(struct rte_vhost_inflight_desc_split);
+
+	return (size + 63) / 64 * 64; /* rte_vhost's layout of one queue after the other */
+}
+
+/* rte_vhost trusts these figures: it would allocate, or walk off the end of what the front
+ * end sent. */
+static bool is_sane_tracking(const struct message *message, bool is_set)
+{
+	unsigned n = message->payload.inflight.n_queues;
+	unsigned size = message->payload.inflight.queue_size;
+
+	return message->size == sizeof message->payload.inflight && n && n <= GN_BLK_MAX_QUEUES &&
+	       size && size <= GN_BLK_MAX_RING &&
+	       (!is_set || message->payload.inflight.mmap_size >= n * tracking_size(size));
+}
+
+static enum rte_vhost_msg_result check_tracking(struct gn_blk *blk, struct message *message)
+{
+	bool is_set = message->request == SET_INFLIGHT_FD;
+
+	if (is_sane_tracking(message, is_set)) {
+		if (is_set)
+			blk->inflight_queue_size = message->payload.inflight.queue_size;
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	}
+	gn_worker_call(blk->worker, call_count_rejected, blk);
+	if (!is_set)
+		return RTE_VHOST_MSG_RESULT_ERR;
+	/* rte_vhost must see the message to own its descriptor; it then uses it for no ring, and
+	 * the connection is closed afterwards (on_after). */
+	message->payload.inflight.n_queues = 0;
+	blk->inflight_queue_size = 0;
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static bool changes_rings(uint32_t request)
+{
+	switch (request) {
+	case SET_FEATURES:
+	case RESET_OWNER:
+	case SET_MEM_TABLE:
+	case SET_LOG_BASE:
+	case SET_VRING_NUM:
+	case SET_VRING_ADDR:
+	case SET_VRING_BASE:
+	case GET_VRING_BASE:
+	case SET_INFLIGHT_FD:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void prepare_change(struct gn_blk *blk, const struct message *message)
+{
+	blk->in_message = changes_rings(message->request);
+	if (!blk->in_message)
+		return;
+	gn_blk_stop(blk);
+	if (message->request == RESET_OWNER)
+		memset(blk->is_ready, 0, sizeof blk->is_ready);
+	if (message->request == RESET_OWNER || message->request == SET_MEM_TABLE)
+		blk->has_memory = false;
+	if (message->request == GET_VRING_BASE && message->payload.state.index < blk->n_queues)
+		blk->is_ready[message->payload.state.index] = false;
+}
+
+static enum rte_vhost_msg_result on_before(int vid, void *msg)
+{
+	struct gn_blk *blk = of_vid(vid);
+	struct message *message = msg;
+	enum rte_vhost_msg_result result = RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+
+	if (!blk)
+		return RTE_VHOST_MSG_RESULT_ERR;
+	pthread_mutex_lock(&blk->lock);
+	prepare_change(blk, message);
+	switch (message->request) {
+	case GET_CONFIG:
+		result = get_config(blk, message);
+		break;
+	case SET_CONFIG:
+		result = set_config(message);
+		break;
+	case GET_QUEUE_NUM:
+		result = get_queue_num(blk, message);
+		break;
+	case GET_INFLIGHT_FD:
+	case SET_INFLIGHT_FD:
+		result = check_tracking(blk, message);
+		break;
+	default:
+		break;
+	}
+	pthread_mutex_unlock(&blk->lock);
+	return result;
+}
+
+static enum rte_vhost_msg_result on_after(int vid, void *msg)
+{
+	struct gn_blk *blk = of_vid(vid);
+	const struct message *message = msg;
+	bool was_refused =
+	        message->request == SET_INFLIGHT_FD && !message->payload.inflight.n_queues;
+
+	if (!blk || was_refused)
+		return RTE_VHOST_MSG_RESULT_ERR;
+	pthread_mutex_lock(&blk->lock);
+	blk->in_message = false;
+	if (message->request == SET_MEM_TABLE)
+		blk->has_memory = true;
+	gn_blk_run(blk);
+	pthread_mutex_unlock(&blk->lock);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+static const struct rte_vhost_user_extern_ops message_ops = {
+        .pre_msg_handle = on_before,
+        .post_msg_handle = on_after,
+};
+
+static struct gn_blk *of_socket(const char *path)
+{
+	for (size_t i = 0; i < registry.n_open; i++)
+		if (!strcmp(registry.open[i]->socket_path, path))
+			return registry.open[i];
+	return NULL;
+}
+
+/* One front end at a time: a second one would be a second writer. */
+static int on_connect(int vid)
+{
+	char path[GN_BLK_PATH_MAX];
+	struct gn_blk *blk = NULL;
+	int err = -1;
+
+	if (rte_vhost_get_ifname(vid, path, sizeof path) != 0)
+		return -1;
+	pthread_mutex_lock(&registry.lock);
+	blk = of_socket(path);
+	if (blk)
+		pthread_mutex_lock(&blk->lock);
+	if (blk && blk->vid < 0 && !blk->is_closing &&
+	    rte_vhost_extern_callback_register(vid, &message_ops, NULL) == 0) {
+		registry.by_vid[vid] = blk;
+		blk->vid = vid;
+		blk->inflight_queue_size = 0;
+		blk->in_message = false;
+		blk->has_memory = false;
+		memset(blk->is_ready, 0, sizeof blk->is_ready);
+		err = 0;
+	}
+	if (blk)
+		pthread_mutex_unlock(&blk->lock);
+	pthread_mutex_unlock(&registry.lock);
+	return err;
+}
+
+static void on_disconnect(int vid)
+{
+	struct gn_blk *blk = of_vid(vid);
+
+	if (!blk)
+		return;
+	pthread_mutex_lock(&blk->lock);
+	gn_blk_stop(blk);
+	blk->vid = -1;
+	pthread_mutex_unlock(&blk->lock);
+	pthread_mutex_lock(&registry.lock);
+	registry.by_vid[vid] = NULL;
+	pthread_mutex_unlock(&registry.lock);
+}
+
+static int on_ring_state(int vid, uint16_t index, int enable)
+{
+	struct gn_blk *blk = of_vid(vid);
+
+	if (!blk || index >= blk->n_queues)
+		return 0;
+	pthread_mutex_lock(&blk->lock);
+	gn_blk_stop(blk);
+	blk->is_ready[index] = enable;
+	if (!blk->in_message)
+		gn_blk_run(blk);
+	pthread_mutex_unlock(&blk->lock);
+	return 0;
+}
+
+static const struct rte_vhost_device_ops device_ops = {
+        .new_connection = on_connect,
+        .destroy_connection = on_disconnect,
+        .vring_state_changed = on_ring_state,
+};
+
+/* ---- open, close ------------------------------------------------------------------------------
+ */
+
+static int enter_registry(struct gn_blk *blk)
+{
+	struct gn_blk **grown;
+
+	pthread_mutex_lock(&registry.lock);
+	grown = realloc(registry.open, (registry.n_open + 1) * sizeof(*grown));
+	if (grown) {
+		registry.open = grown;
+		grown[registry.n_open++] = blk;
+	}
+	pthread_mutex_unlock(&registry.lock);
+	return grown ? 0 : -ENOMEM;
+}
+
+static void leave_registry(struct gn_blk *blk)
+{
+	pthread_mutex_lock(&registry.lock);
+	for (size_t i = 0; i < registry.n_open; i++)
+		if (registry.open[i] == blk)
+			registry.open[i--] = registry.open[--registry.n_open];
+	for (size_t i = 0; i < RTE_MAX_VHOST_DEVICE; i++)
+		if (registry.by_vid[i] == blk)
+			registry.by_vid[i] = NULL;
+	pthread_mutex_unlock(&registry.lock);
+}
+
+/* Removes the socket that a killed process left behind. */
+static int remove_stale(const char *path, struct gn_status *status)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd, err;
+
+	if (access(path, F_OK) != 0)
+		return 0;
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (struct sockaddr *)&addr, sizeof addr);
+	close(fd);
+	if (err == 0) {
+		gn_status_set(status, GN_FAILED_PRECONDITION,
+		              "socket '%s' is served by another process; stop that one first",
+		              path);
+		return -EADDRINUSE;
+	}
+	return unlink(path) ? -errno : 0;
+}
+
+static uint64_t features_of(const struct gn_blk *blk)
+{
+	uint64_t features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
+	                    1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_BLK_F_SEG_MAX |
+	                    1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_TOPOLOGY |
+	                    1ull << VIRTIO_BLK_F_FLUSH | 1ull << VHOST_F_LOG_ALL |
+	                    1ull << VHOST_USER_F_PROTOCOL_FEATURES;
+
+	if (blk->n_queues > 1)
+		features |= 1ull << VIRTIO_BLK_F_MQ;
+	if (blk->limits.read_only)
+		return features | 1ull << VIRTIO_BLK_F_RO;
+	return features | 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+}
+
+static int listen_on(struct gn_blk *blk, struct gn_status *status)
+{
+	static const uint64_t protocol =
+	        1ull << VHOST_USER_PROTOCOL_F_MQ | 1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
+	        1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_CONFIG |
+	        1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	const char *path = blk->socket_path;
+
+	if (rte_vhost_driver_register(path, 0) != 0)
+		return gn_status_set(
+		        status, GN_RESOURCE_EXHAUSTED,
+		        "socket '%s' cannot be registered; too many are open, or it is "
+		        "used by another port or volume",
+		        path);
+	if (rte_vhost_driver_set_features(path, features_of(blk)) == 0 &&
+	    rte_vhost_driver_set_protocol_features(path, protocol) == 0 &&
+	    rte_vhost_driver_callback_register(path, &device_ops) == 0 &&
+	    rte_vhost_driver_start(path) == 0)
+		return 0;
+	rte_vhost_driver_unregister(path);
+	return gn_status_set(status, GN_UNAVAILABLE,
+	                     "socket '%s' cannot be listened on; see that its directory exists and "
+	                     "is writable",
+	                     path);
+}
+
+int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status)
+{
+	int err = remove_stale(blk->socket_path, status);
+
+	if (err) {
+		if (err != -EADDRINUSE)
+			gn_status_set(status, gn_code_from_errno(err), "socket '%s': %s",
+			              blk->socket_path, strerror(-err));
+		return err;
+	}
+	err = enter_registry(blk);
+	if (err)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a volume");
+	err = listen_on(blk, status);
+	if (err)
+		leave_registry(blk);
+	return err;
+}
+
+/* rte_vhost_driver_unregister() tells of no disconnection, so the device is stopped first;
+ * and it waits for callbacks that run, so no lock may be held. */
+void gn_blk_vhost_close(struct gn_blk *blk)
+{
+	pthread_mutex_lock(&blk->lock);
+	blk->is_closing = true;
+	gn_blk_stop(blk);
+	pthread_mutex_unlock(&blk->lock);
+	rte_vhost_driver_unregister(blk->socket_path);
+	leave_registry(blk);
+}
