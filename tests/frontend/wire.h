@@ -98,12 +98,13 @@ struct gn_wire_config {
 	uint8_t bytes[GN_WIRE_CONFIG_MAX];
 };
 
+/* 24 bytes on the wire, with the padding: QEMU sends and rte_vhost demands that. */
 struct gn_wire_inflight {
 	uint64_t mmap_size;
 	uint64_t mmap_offset;
 	uint16_t n_queues;
 	uint16_t queue_size;
-} __attribute__((packed));
+};
 
 struct gn_wire_message {
 	uint32_t request; /* enum gn_wire_request, or anything */
