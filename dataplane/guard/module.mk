@@ -1,0 +1,4 @@
+# What stands between a front end and rte_vhost; used by port and blk.
+guard.src := dataplane/guard/guard.c dataplane/guard/fault.c
+
+$(eval $(call test,guard,dataplane/guard/guard_test.c $(guard.src),))
