@@ -20,6 +20,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
+#include "dataplane/guard/guard.h"
 
 #define CONFIG_SIZE 256u
 #define NEED_REPLY  (1u << 3)
@@ -426,6 +427,10 @@ static enum rte_vhost_msg_result on_before(int vid, void *msg)
 
 	if (!blk)
 		return RTE_VHOST_MSG_RESULT_ERR;
+	if (gn_guard_check(vid, msg)) {
+		gn_worker_call(blk->worker, call_count_rejected, blk);
+		return RTE_VHOST_MSG_RESULT_ERR;
+	}
 	pthread_mutex_lock(&blk->lock);
 	prepare_change(blk, message);
 	switch (message->request) {
@@ -495,7 +500,7 @@ static int on_connect(int vid)
 	blk = of_socket(path);
 	if (blk)
 		pthread_mutex_lock(&blk->lock);
-	if (blk && blk->vid < 0 && !blk->is_closing &&
+	if (blk && blk->vid < 0 && !blk->is_closing && gn_guard_open(vid, blk->n_queues) == 0 &&
 	    rte_vhost_extern_callback_register(vid, &message_ops, NULL) == 0) {
 		registry.by_vid[vid] = blk;
 		blk->vid = vid;
@@ -524,6 +529,7 @@ static void on_disconnect(int vid)
 	pthread_mutex_lock(&registry.lock);
 	registry.by_vid[vid] = NULL;
 	pthread_mutex_unlock(&registry.lock);
+	gn_guard_close(vid);
 }
 
 static int on_ring_state(int vid, uint16_t index, int enable)
@@ -668,5 +674,6 @@ void gn_blk_vhost_close(struct gn_blk *blk)
 	gn_blk_stop(blk);
 	pthread_mutex_unlock(&blk->lock);
 	rte_vhost_driver_unregister(blk->socket_path);
+	gn_guard_close(blk->vid);
 	leave_registry(blk);
 }

@@ -338,6 +338,8 @@ static const char *reset(struct front_end *fe)
 {
 	memset(fe->rings, 0, sizeof(fe->rings));
 	fe->features = 0;
+	fe->n_regions = 0;
+	fe->inflight_queue_size = 0;
 	return NULL;
 }
 
