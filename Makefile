@@ -56,9 +56,9 @@ define fuzz
 FUZZERS += $(B)/fuzz/$(1)
 $(B)/fuzz/$(1): $(patsubst %.c,$(B)/san/%.o,$(2) tests/fuzz/replay.c)
 	@mkdir -p $$(@D); echo "  LD      $$@"; $(CC) -g $(SAN) -o $$@ $$^ $(LDFLAGS) $(3)
-$(B)/libfuzzer/$(1): $(2) $(GEN_H)
+$(B)/libfuzzer/$(1): $(patsubst %.pb-c.c,$(B)/gen/%.pb-c.c,$(2)) $(GEN_H)
 	@mkdir -p $$(@D); echo "  FUZZ    $$@"; $(CLANG) $(filter-out -MMD -MP $(WARN) -Werror,$(CFLAGS)) $(FUZZ_CFLAGS_$(1)) \
-		-fsanitize=fuzzer,address,undefined -o $$@ $(2) $(LDFLAGS) $(3)
+		-fsanitize=fuzzer,address,undefined -o $$@ $$(filter %.c,$$^) $(LDFLAGS) $(3)
 endef
 
 include proto/module.mk firmware/module.mk board/module.mk dataplane/module.mk \

@@ -427,8 +427,9 @@ static const char *cause_of_ipc(const char *path)
 static const char *cause_of_tls(const struct dial_counts *counts)
 {
 	if (counts->auth)
-		return "the TLS handshake failed: the peer's certificate is not from the root "
-		       "trusted here or carries another name, or the peer refused ours";
+		return "the TLS handshake fails: the peer's certificate is not from the root "
+		       "trusted "
+		       "here or carries another name, the peer refuses ours, or it speaks no TLS";
 	if (counts->proto)
 		return "what listens there does not speak gnomon's protocol: check the port";
 	if (counts->refused)
@@ -439,7 +440,9 @@ static const char *cause_of_tls(const struct dial_counts *counts)
 		return "the peer closes the connection: it may refuse our certificate (wrong "
 		       "root), "
 		       "or speak another protocol";
-	return "is the peer running, and do both sides trust each other's certificates?";
+	return "it does not answer: is it stuck, or is there something else than gnomon? Restart "
+	       "it, "
+	       "and check that both sides trust each other's certificates";
 }
 
 int gn_channel_link_explain(const struct gn_channel_link *link, struct gn_status *status)
