@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <rte_vhost.h>
 #include "dataplane/graph/graph.h"
+#include "dataplane/guard/guard.h"
 
 #define MAX_VRINGS      (2 * GN_PORT_MAX_QUEUES)
 #define NO_KICK_US      200 /* sleep bound while a ring has no kick descriptor */
@@ -36,6 +37,7 @@ struct vhost_port {
 	/* Written by rte_vhost's thread, read by the lcore. */
 	_Atomic uint32_t enabled;      /* rings, one bit each */
 	_Atomic int kicks[MAX_VRINGS]; /* mailbox: NO_FD or a descriptor to take over */
+	_Atomic int connection;        /* newest vid, for the guard */
 
 	/* Owner: lcore. */
 	int vid; /* -1: no front end */
@@ -280,14 +282,29 @@ static int vring_state_changed(int vid, uint16_t ring, int enable)
 	return 0;
 }
 
-/* A new front end starts with every ring off. */
+static enum rte_vhost_msg_result before_message(int vid, void *message)
+{
+	return gn_guard_check(vid, message) ? RTE_VHOST_MSG_RESULT_ERR
+	                                    : RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops message_ops = {.pre_msg_handle = before_message};
+
+/* A new front end starts with every ring off. A socket has one at a time. */
 static int new_connection(int vid)
 {
 	struct vhost_port *v = port_of(vid);
 
-	if (v)
-		atomic_store(&v->enabled, 0);
-	return 0;
+	if (!v || gn_guard_open(vid, MAX_VRINGS) != 0)
+		return -1;
+	atomic_store(&v->enabled, 0);
+	atomic_store(&v->connection, vid);
+	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
+}
+
+static void destroy_connection(int vid)
+{
+	gn_guard_close(vid);
 }
 
 static const struct rte_vhost_device_ops vhost_callbacks = {
@@ -295,6 +312,7 @@ static const struct rte_vhost_device_ops vhost_callbacks = {
         .destroy_device = destroy_device,
         .vring_state_changed = vring_state_changed,
         .new_connection = new_connection,
+        .destroy_connection = destroy_connection,
 };
 
 /* ---- control ------------------------------------------------------------------- */
@@ -357,8 +375,10 @@ static void vhost_stop(struct gn_port *port)
 {
 	struct vhost_port *v = (struct vhost_port *)port;
 
-	if (v->registered)
-		rte_vhost_driver_unregister(v->socket_path);
+	if (v->registered) {
+		rte_vhost_driver_unregister(v->socket_path); /* tells of no disconnection */
+		gn_guard_close(atomic_load(&v->connection));
+	}
 	v->registered = false;
 	pthread_mutex_lock(&ports_mutex);
 	if (v->link.le_prev) {
@@ -414,6 +434,7 @@ int gn_port_vhost_create(struct gn_worker *worker, const struct gn_port_config *
 	strcpy(v->socket_path, config->socket_path);
 	v->pool = config->pool;
 	v->vid = -1;
+	atomic_init(&v->connection, -1);
 	for (i = 0; i < MAX_VRINGS; i++) {
 		v->fds[i] = NO_FD;
 		atomic_init(&v->kicks[i], NO_FD);
