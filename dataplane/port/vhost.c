@@ -297,13 +297,21 @@ static int new_connection(int vid)
 
 	if (!v || gn_guard_open(vid, MAX_VRINGS) != 0)
 		return -1;
+	if (rte_vhost_extern_callback_register(vid, &message_ops, NULL) != 0) {
+		gn_guard_close(vid);
+		return -1;
+	}
 	atomic_store(&v->enabled, 0);
 	atomic_store(&v->connection, vid);
-	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
+	return 0;
 }
 
 static void destroy_connection(int vid)
 {
+	struct vhost_port *v = port_of(vid);
+
+	if (v)
+		atomic_compare_exchange_strong(&v->connection, &(int){vid}, -1);
 	gn_guard_close(vid);
 }
 
