@@ -6,3 +6,7 @@ feature_sample.src := dataplane/feature/sample.c proto/gnomon/v1/sample.pb-c.c
 testframe.src := dataplane/feature/testframe.c $(packet.src)
 
 $(eval $(call prog,feature_bench,tests/bench/feature_bench.c $(testframe.src) $(feature.src)))
+$(eval $(call test,packet,dataplane/feature/packet_test.c $(testframe.src)))
+$(eval $(call test,http,dataplane/feature/http_test.c dataplane/feature/http.c))
+$(eval $(call test,feature,dataplane/feature/feature_test.c $(testframe.src) $(feature.src) \
+	$(feature_sample.src),-lprotobuf-c))
