@@ -57,7 +57,8 @@ int gn_feature_init(struct gn_feature *feature, const struct gn_feature_config *
 		return -EINVAL;
 	memset(feature, 0, gn_feature_size(config->n_flows));
 	/* Rounded up, so that whole microseconds come out whole. */
-	feature->clock.us_per_cycle_q32 = ((1000000ull << 32) + config->tsc_hz - 1) / config->tsc_hz;
+	feature->clock.us_per_cycle_q32 =
+	        ((1000000ull << 32) + config->tsc_hz - 1) / config->tsc_hz;
 	gn_flow_table_init(&feature->table, (char *)feature + head_size(), config->n_flows,
 	                   config->tsc_hz, config->seed);
 	return 0;

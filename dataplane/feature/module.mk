@@ -10,3 +10,4 @@ $(eval $(call test,packet,dataplane/feature/packet_test.c $(testframe.src)))
 $(eval $(call test,http,dataplane/feature/http_test.c dataplane/feature/http.c))
 $(eval $(call test,feature,dataplane/feature/feature_test.c $(testframe.src) $(feature.src) \
 	$(feature_sample.src),-lprotobuf-c))
+$(eval $(call test,flow,dataplane/feature/flow_test.c dataplane/feature/flow.c))

@@ -1,3 +1,6 @@
 meter.src := dataplane/meter/meter.c dataplane/meter/disk_meter.c
 # The headers and file blocks of mirrored packets: pure, so they build without a port.
 encap.src := dataplane/mirror/encap.c dataplane/mirror/pcapng.c
+
+$(eval $(call test,meter,dataplane/meter/meter_test.c dataplane/meter/meter.c))
+$(eval $(call test,disk_meter,dataplane/meter/disk_meter_test.c dataplane/meter/disk_meter.c))
