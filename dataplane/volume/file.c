@@ -12,6 +12,7 @@
  * piece by piece. */
 #include "dataplane/volume/volume.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -222,6 +223,8 @@ static unsigned file_submit(struct gn_volume *volume, struct gn_volume_request *
 	unsigned i;
 
 	for (i = 0; i < n && volume->n_in_flight < volume->depth; i++) {
+		assert(requests[i]->offset_bytes <= volume->size_bytes &&
+		       requests[i]->length_bytes <= volume->size_bytes - requests[i]->offset_bytes);
 		volume->n_in_flight++;
 		start(file, requests[i]);
 	}
@@ -286,7 +289,9 @@ static void on_completion(struct file_volume *file, struct gn_volume_request *re
 		return;
 	}
 	if (result < 0) {
-		finish(file, request, result);
+		bool refused = result == -EBADF && file->volume.read_only;
+
+		finish(file, request, refused ? -EROFS : result);
 		return;
 	}
 	moved = bytes_moved(request, result);

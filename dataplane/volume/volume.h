@@ -33,16 +33,17 @@ enum gn_volume_op {
 	GN_VOLUME_WRITE_ZEROES_UNMAP, /* the same, space may be freed */
 };
 
-/* Embedded in the caller's own request. The caller fills the first part and keeps it, the
- * iovec array and the memory it points to unchanged until 'done'. */
+/* Embedded in the caller's own request. The caller fills the first part, with a range inside
+ * the volume (assert), and keeps it, the iovec array and the memory it points to unchanged
+ * until 'done'. */
 struct gn_volume_request {
 	enum gn_volume_op op;
 	uint64_t offset_bytes;
 	uint64_t length_bytes;   /* READ and WRITE: the sum over 'iov' */
 	const struct iovec *iov; /* READ and WRITE */
 	unsigned n_iov;          /* 1..1024 */
-	/* 'error' is 0 or a negative errno: -EIO, -ENOSPC, -EROFS, -EINVAL (outside the
-	 * volume), -EOPNOTSUPP (the store cannot discard). */
+	/* 'error' is 0 or a negative errno: -EIO, -ENOSPC, -EROFS, -EFAULT (memory that is
+	 * not mapped), -EOPNOTSUPP (the store cannot discard). */
 	void (*done)(struct gn_volume_request *request, int error);
 
 	/* The store's. */
