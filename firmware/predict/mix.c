@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "firmware/core/fixed.h"
+#include "firmware/predict/features.h"
 #include "firmware/predict/panel.h"
 
 #define REHEARSAL     128
@@ -157,11 +158,32 @@ static void blend(const struct gn_predict *p, uint32_t index, int32_t experts[GN
 	}
 }
 
-void gn_mix_experts(const struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
+/* The mixture's quantiles, each moved by what the trees say. */
+static void correct(const struct gn_predict *p, const struct gn_pack *pack, uint32_t index,
+                    int32_t experts[GN_N_EXPERTS][GN_Q])
+{
+	int64_t unit_q4 = gn_features_unit_q4(p, index);
+	int32_t corrections[GN_PACK_OUTPUTS], *quantiles = experts[GN_EXPERT_TREES];
+	int16_t features[GN_N_FEATURES];
+
+	gn_features_make(p, index, experts, features);
+	gn_pack_evaluate(pack, features, corrections);
+	for (uint32_t q = 0; q < GN_Q; q++) {
+		int64_t moved = experts[GN_EXPERT_MIX][q] + ((corrections[q] * unit_q4) >> 14);
+
+		quantiles[q] = (int32_t)gn_clamp64(moved, q ? quantiles[q - 1] : 0, GN_U_MAX);
+	}
+}
+
+void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack, uint32_t index,
+                    int32_t experts[GN_N_EXPERTS][GN_Q])
 {
 	gn_panel_quantiles(p, index, experts);
 	blend(p, index, experts, 0, GN_N_ONLINE, experts[GN_EXPERT_MIX]);
-	memcpy(experts[GN_EXPERT_TREES], experts[GN_EXPERT_MIX], sizeof(experts[0]));
+	if (pack)
+		correct(p, pack, index, experts);
+	else
+		memcpy(experts[GN_EXPERT_TREES], experts[GN_EXPERT_MIX], sizeof(experts[0]));
 }
 
 static void combine(struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
@@ -188,7 +210,7 @@ static void remember(struct gn_pending *place, int32_t newest, int32_t experts[G
 	}
 }
 
-void gn_mix_issue(struct gn_predict *p)
+void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack)
 {
 	int32_t newest = gn_history_at(&p->history, 0);
 
@@ -196,7 +218,7 @@ void gn_mix_issue(struct gn_predict *p)
 		int32_t experts[GN_N_EXPERTS][GN_Q];
 		struct gn_pending *place = place_of(p, i, p->history.n - 1);
 
-		gn_mix_experts(p, i, experts);
+		gn_mix_experts(p, pack, i, experts);
 		combine(p, i, experts);
 		if (place)
 			remember(place, newest, experts, p->quantiles[i]);

@@ -8,6 +8,7 @@
 #ifndef GN_PREDICT_MIX_H
 #define GN_PREDICT_MIX_H
 
+#include "firmware/predict/pack.h"
 #include "firmware/predict/state.h"
 
 #define GN_OFFSET_MAX_Q16 (32 << 16)
@@ -19,11 +20,11 @@ void gn_mix_share_slots(struct gn_predict *p);
 void gn_mix_judge(struct gn_predict *p);
 
 /* All experts' quantiles from the newest sample, the mixture's included. */
-void gn_mix_experts(const struct gn_predict *p, uint32_t index,
+void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack, uint32_t index,
                     int32_t experts[GN_N_EXPERTS][GN_Q]);
 
 /* Makes the forecasts from the newest sample and remembers them until they are judged. */
-void gn_mix_issue(struct gn_predict *p);
+void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack);
 
 /* A new rhythm was found: works out what it would have said lately, so that it is weighed
  * at once rather than after periods of waiting. */

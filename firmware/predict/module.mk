@@ -1,5 +1,5 @@
 predict.src := $(addprefix firmware/predict/,predict.c panel.c mix.c autoreg.c rls.c period.c \
-	level.c spread.c history.c blob.c explain.c features.c)
+	level.c spread.c history.c blob.c explain.c features.c pack.c)
 PURE += $(predict.src)
 $(eval $(call test,fixed,firmware/core/fixed_test.c,-lm))
 $(eval $(call test,predict,firmware/predict/predict_test.c $(predict.src) firmware/core/text.c,-lm))

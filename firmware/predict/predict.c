@@ -99,7 +99,7 @@ static uint64_t periods_passed(struct gn_predict *p, uint64_t now_us)
 	return steps;
 }
 
-static void step(struct gn_predict *p, int32_t units, bool real)
+static void step(struct gn_predict *p, const struct gn_pack *pack, int32_t units, bool real)
 {
 	uint32_t rhythm;
 
@@ -110,10 +110,16 @@ static void step(struct gn_predict *p, int32_t units, bool real)
 	gn_panel_observe(p, real);
 	if (p->period.best != rhythm)
 		gn_mix_rehearse(p);
-	gn_mix_issue(p);
+	gn_mix_issue(p, pack);
 }
 
 int gn_predict_observe(struct gn_predict *p, uint64_t now_us, int64_t value)
+{
+	return gn_predict_observe_with(p, NULL, now_us, value);
+}
+
+int gn_predict_observe_with(struct gn_predict *p, const struct gn_pack *pack, uint64_t now_us,
+                            int64_t value)
 {
 	uint64_t steps;
 	int32_t units;
@@ -128,8 +134,8 @@ int gn_predict_observe(struct gn_predict *p, uint64_t now_us, int64_t value)
 	if (p->n_missing)
 		p->n_since_gap = 0;
 	for (uint32_t i = 0; i < p->n_missing; i++)
-		step(p, gn_history_at(&p->history, 0), false);
-	step(p, units, true);
+		step(p, pack, gn_history_at(&p->history, 0), false);
+	step(p, pack, units, true);
 	p->n_observed++;
 	p->n_since_gap++;
 	return 0;

@@ -54,6 +54,12 @@ int gn_predict_init(struct gn_predict *p, const struct gn_predict_config *config
  * 'now_us' does not advance, and leaves 'p' unchanged. */
 int gn_predict_observe(struct gn_predict *p, uint64_t now_us, int64_t value);
 
+/* The same with a learned model beside the experts that learn on the card; NULL: without.
+ * 'pack' (pack.h) is only read, during the call; another one may be given at any time. */
+struct gn_pack;
+int gn_predict_observe_with(struct gn_predict *p, const struct gn_pack *pack, uint64_t now_us,
+                            int64_t value);
+
 /* The value's quantiles 'config.horizons[index]' steps after the newest sample.
  * -EINVAL: no such horizon. -EAGAIN: nothing observed yet. */
 int gn_predict_forecast(const struct gn_predict *p, uint32_t index,

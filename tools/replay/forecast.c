@@ -69,7 +69,7 @@ static int run_row(const struct gn_trace *trace, const struct gn_trace_row *row,
 		uint64_t now_us = (i + 1) * trace->interval_us;
 
 		if (row->values[i] != GN_TRACE_MISSING)
-			gn_predict_observe(p, now_us, row->values[i]);
+			gn_predict_observe_with(p, options->pack, now_us, row->values[i]);
 		take(p, options, row, out + i * per_step);
 	}
 	if (status == 0 && options->out)

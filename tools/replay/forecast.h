@@ -4,14 +4,16 @@
 
 #include <stdint.h>
 
+#include "firmware/predict/pack.h"
 #include "firmware/predict/predict.h"
 #include "tools/replay/trace.h"
 
 struct gn_replay_options {
 	uint32_t horizons[GN_PREDICT_MAX_HORIZONS];
 	uint32_t n_horizons;
-	const char *out; /* folder for <group>__<series>__<column>.f32 */
-	uint32_t every;  /* only every so many-th series; 1: all */
+	const char *out;            /* folder for <group>__<series>__<column>.f32 */
+	const struct gn_pack *pack; /* may be NULL */
+	uint32_t every;             /* only every so many-th series; 1: all */
 };
 
 /* Forecasts every row of a trace and writes the forecasts. 0 or a negative errno. */

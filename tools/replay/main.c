@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tools/replay/features.h"
 #include "tools/replay/forecast.h"
 #include "tools/replay/trace.h"
 
@@ -29,10 +30,13 @@ int main(int argc, char **argv)
 {
 	struct gn_replay_options options = {
 	        .horizons = {1, 6, 12, 24}, .n_horizons = 4, .every = 1};
-	static const struct option longs[] = {{"horizons", required_argument, NULL, 'h'},
-	                                      {"out", required_argument, NULL, 'o'},
-	                                      {"every", required_argument, NULL, 'e'},
-	                                      {0}};
+	static const struct option longs[] = {
+	        {"horizons", required_argument, NULL, 'h'}, {"out", required_argument, NULL, 'o'},
+	        {"every", required_argument, NULL, 'e'},    {"pack", required_argument, NULL, 'p'},
+	        {"features", required_argument, NULL, 'f'}, {0}};
+	FILE *features = NULL;
+	uint32_t n_rows = 0;
+	struct gn_pack pack;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -42,7 +46,20 @@ int main(int argc, char **argv)
 			options.out = optarg;
 		else if (option == 'e')
 			options.every = (uint32_t)atoi(optarg);
-		else if (option == '?')
+		else if (option == 'f')
+			features = fopen(optarg, "wb");
+		else if (option == 'p') {
+			FILE *file = fopen(optarg, "rb");
+			void *data = malloc(300000);
+			size_t size = fread(data, 1, 300000, file);
+
+			int status = gn_pack_open(&pack, data, size);
+			if (status) {
+				fprintf(stderr, "bad pack %d\n", status);
+				return 1;
+			}
+			options.pack = &pack;
+		} else if (option == '?')
 			return 2;
 	}
 	if (options.out)
@@ -55,7 +72,10 @@ int main(int argc, char **argv)
 			fprintf(stderr, "gnomon-replay: %s\n", error);
 			return 1;
 		}
-		if (gn_replay_forecast(&trace, &options) != 0)
+		if (features) {
+			if (gn_replay_features(&trace, &options, &n_rows, features, stdout) != 0)
+				return 1;
+		} else if (gn_replay_forecast(&trace, &options) != 0)
 			return 1;
 		gn_trace_free(&trace);
 	}

@@ -1,0 +1,54 @@
+/* pack.h - the model pack: boosted trees in integers, learnt off-line by tools/train.
+ *
+ * Layout, little-endian, no padding but what is named:
+ *   u32 magic 'GNMP', u16 format version, u16 features version, u16 features, u16 trees,
+ *   u16 depth, u16 zero, u32 serial, u32 zero, char name[40] (NUL-terminated text),
+ *   then per tree: u8 feature[2^depth - 1], u8 zero, i16 threshold[2^depth - 1], i16 zero,
+ *   i16 leaf[2^depth][4] (corrections of P50, P90, P95, P99; Q10 of the features' unit).
+ * Node i has the children 2i+1 (feature <= threshold) and 2i+2. A file on disk carries a
+ * signature behind this (firmware/model). Pure: the bytes stay the caller's, immutable. */
+#ifndef GN_PREDICT_PACK_H
+#define GN_PREDICT_PACK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GN_PACK_MAGIC     0x504d4e47u
+#define GN_PACK_VERSION   1
+#define GN_PACK_DEPTH_MAX 8
+#define GN_PACK_TREES_MAX 1000
+#define GN_PACK_OUTPUTS   4
+#define GN_PACK_NAME_SIZE 40
+#define GN_PACK_SIZE_MAX  ((size_t)256 << 10)
+
+struct gn_pack_header {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t features_version;
+	uint16_t n_features;
+	uint16_t n_trees;
+	uint16_t depth;
+	uint16_t reserved;
+	uint32_t serial; /* grows with each training; what rollback goes back on */
+	uint32_t reserved2;
+	char name[GN_PACK_NAME_SIZE];
+};
+
+/* A checked view of the bytes. Owner: immutable after gn_pack_open(). */
+struct gn_pack {
+	struct gn_pack_header header;
+	const uint8_t *trees;
+	size_t tree_size;
+	size_t size; /* of the whole pack */
+};
+
+/* Checks every byte that steers evaluation. 'data' must be aligned to 2 and outlive 'pack';
+ * bytes behind the pack are left alone. Returns 0; -EPROTO for another version of the format
+ * or of the features; -EBADMSG when anything is out of place. */
+int gn_pack_open(struct gn_pack *pack, const void *data, size_t size);
+
+/* The sum of the trees' corrections for 'features', Q10; |sum| < 2^25. */
+void gn_pack_evaluate(const struct gn_pack *pack, const int16_t *features,
+                      int32_t corrections[GN_PACK_OUTPUTS]);
+
+#endif

@@ -1,0 +1,77 @@
+/* features.c - see features.h. Looks inside the predictor, as the trainer must. */
+#include "tools/replay/features.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "firmware/predict/features.h"
+#include "firmware/predict/mix.h"
+
+#define SKIP 120 /* origins before which the series is too young to learn from */
+
+struct record {
+	int32_t row;
+	int32_t origin;
+	float target;
+	int16_t features[GN_N_FEATURES];
+};
+
+static bool sampled(uint32_t row, size_t origin, uint32_t every)
+{
+	uint64_t hash = ((uint64_t)row << 32 | origin) * 0x9e3779b97f4a7c15u;
+
+	return (hash >> 40) % every == 0;
+}
+
+static int write_origin(const struct gn_predict *p, const struct gn_trace_row *row, uint32_t number,
+                        size_t origin, FILE *out)
+{
+	for (uint32_t h = 0; h < p->config.n_horizons; h++) {
+		struct record record = {.row = (int32_t)number, .origin = (int32_t)origin};
+		size_t at = origin + p->config.horizons[h];
+		int32_t experts[GN_N_EXPERTS][GN_Q];
+		double unit = gn_features_unit_q4(p, h) / 16.0, units;
+
+		if (at >= row->n || row->values[at] == GN_TRACE_MISSING)
+			continue;
+		gn_mix_experts(p, NULL, h, experts);
+		gn_features_make(p, h, experts, record.features);
+		units = (double)(row->values[at] < 0 ? 0 : row->values[at]);
+		for (int i = p->shift; i < 0; i++)
+			units /= 2;
+		for (int i = p->shift; i > 0; i--)
+			units *= 2;
+		record.target = (float)((units - experts[GN_EXPERT_MIX][GN_P50]) / unit);
+		if (fwrite(&record, sizeof(record), 1, out) != 1)
+			return -errno;
+	}
+	return 0;
+}
+
+int gn_replay_features(const struct gn_trace *trace, const struct gn_replay_options *options,
+                       uint32_t *n_rows, FILE *out, FILE *names)
+{
+	struct gn_predict *p = malloc(gn_predict_size);
+	struct gn_predict_config config = {.period_us = trace->interval_us,
+	                                   .n_horizons = options->n_horizons};
+	int status = p ? 0 : -ENOMEM;
+
+	memcpy(config.horizons, options->horizons, sizeof(config.horizons));
+	for (size_t r = 0; r < trace->n_rows && status == 0; r++) {
+		const struct gn_trace_row *row = &trace->rows[r];
+
+		status = gn_predict_init(p, &config);
+		for (size_t i = 0; i < row->n && status == 0; i++) {
+			if (row->values[i] == GN_TRACE_MISSING)
+				continue;
+			gn_predict_observe(p, (i + 1) * trace->interval_us, row->values[i]);
+			if (i >= SKIP && p->scaled && sampled(*n_rows, i, options->every))
+				status = write_origin(p, row, *n_rows, i, out);
+		}
+		fprintf(names, "%u,%s\n", *n_rows, row->name);
+		(*n_rows)++;
+	}
+	free(p);
+	return status;
+}
