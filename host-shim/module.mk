@@ -1,0 +1,10 @@
+shim.core := firmware/core/status.c firmware/core/log.c firmware/core/clock.c
+shim.pure := host-shim/command.c host-shim/executor.c
+shim.host := host-shim/libvirt_host.c host-shim/stats_cache.c host-shim/domain_xml.c
+shim.execution := host-shim/execution.c host-shim/journal.c host-shim/wire.c
+shim.service := host-shim/service.c host-shim/worker.c $(shim.execution) $(shim.pure) $(channel.src)
+XML_LIBS := -lxml2
+$(B)/obj/host-shim/domain_xml.o $(B)/san/host-shim/domain_xml.o: CFLAGS += -I/usr/include/libxml2
+
+$(eval $(call prog,gnomon-shim,host-shim/main.c host-shim/config.c $(shim.service) $(shim.host),\
+	-lvirt $(XML_LIBS) -lcyaml -lsystemd $(NNG_LIBS) -lpthread))

@@ -1,0 +1,181 @@
+/* config.c - see config.h. */
+#include "host-shim/config.h"
+
+#include <cyaml/cyaml.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VERIFY_SECONDS_DEFAULT 30
+#define MIN_MEMORY_MIB_DEFAULT 64
+
+static const cyaml_schema_value_t text_schema = {
+        CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 255),
+};
+
+static const cyaml_schema_field_t tls_fields[] = {
+        CYAML_FIELD_STRING_PTR("ca", CYAML_FLAG_POINTER, struct gn_shim_tls, ca, 1, 4095),
+        CYAML_FIELD_STRING_PTR("cert", CYAML_FLAG_POINTER, struct gn_shim_tls, cert, 1, 4095),
+        CYAML_FIELD_STRING_PTR("key", CYAML_FLAG_POINTER, struct gn_shim_tls, key, 1, 4095),
+        CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t limits_fields[] = {
+        /* Name patterns, '*' and '?': the VMs that a card may command. */
+        CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct gn_shim_limits, vms, &text_schema, 1,
+                             256),
+        /* Directories below which shadows' sockets, files and pools lie. */
+        CYAML_FIELD_SEQUENCE("shadow_paths", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                             struct gn_shim_limits, shadow_paths, &text_schema, 0, 32),
+        CYAML_FIELD_UINT("max_vcpus", CYAML_FLAG_DEFAULT, struct gn_shim_limits, max_vcpus),
+        CYAML_FIELD_UINT("min_memory_mib", CYAML_FLAG_OPTIONAL, struct gn_shim_limits,
+                         min_memory_mib),
+        CYAML_FIELD_UINT("max_memory_mib", CYAML_FLAG_DEFAULT, struct gn_shim_limits,
+                         max_memory_mib),
+        CYAML_FIELD_BOOL("allow_shadow", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_shadow),
+        CYAML_FIELD_BOOL("allow_pause", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_pause),
+        CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t config_fields[] = {
+        CYAML_FIELD_STRING_PTR("url", CYAML_FLAG_POINTER, struct gn_shim_config, url, 1, 255),
+        CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                                struct gn_shim_config, tls, tls_fields),
+        CYAML_FIELD_STRING_PTR("libvirt_uri", CYAML_FLAG_POINTER, struct gn_shim_config,
+                               libvirt_uri, 1, 1023),
+        CYAML_FIELD_STRING_PTR("journal", CYAML_FLAG_POINTER, struct gn_shim_config, journal, 1,
+                               4000),
+        CYAML_FIELD_MAPPING("limits", CYAML_FLAG_DEFAULT, struct gn_shim_config, limits,
+                            limits_fields),
+        CYAML_FIELD_UINT("verify_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
+                         verify_seconds),
+        CYAML_FIELD_UINT("stats_period_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
+                         stats_period_seconds),
+        CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t config_schema = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_shim_config, config_fields),
+};
+
+/* Keeps libcyaml's first error line: the innermost cause. */
+static void keep_first(cyaml_log_t level, void *context, const char *format, va_list args)
+{
+	char *text = context;
+
+	if (level < CYAML_LOG_ERROR || text[0])
+		return;
+	vsnprintf(text, 256, format, args);
+	text[strcspn(text, "\n")] = '\0';
+}
+
+static const cyaml_config_t *loader(char *text, cyaml_config_t *config)
+{
+	text[0] = '\0';
+	*config = (cyaml_config_t){
+	        .log_fn = keep_first,
+	        .log_ctx = text,
+	        .mem_fn = cyaml_mem,
+	        .log_level = CYAML_LOG_ERROR,
+	};
+	return config;
+}
+
+static int check_limits(const struct gn_shim_limits *l, const char *path, struct gn_status *status)
+{
+	unsigned i;
+
+	if (l->max_vcpus < 1 || l->max_vcpus > 4096)
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s: limits.max_vcpus is %u; use 1 to 4096", path,
+		                     l->max_vcpus);
+	if (l->max_memory_mib < l->min_memory_mib)
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s: limits.max_memory_mib is %u, below min_memory_mib, %u",
+		                     path, l->max_memory_mib, l->min_memory_mib);
+	if (l->allow_shadow && !l->shadow_paths_count)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "%s: limits.allow_shadow needs limits.shadow_paths: the "
+		                     "directories in which shadows may have sockets and files",
+		                     path);
+	for (i = 0; i < l->shadow_paths_count; i++)
+		if (!gn_command_path_valid(l->shadow_paths[i], GN_VM_PATH_SIZE))
+			return gn_status_set(status, GN_INVALID_ARGUMENT,
+			                     "%s: limits.shadow_paths has '%s'; use an absolute "
+			                     "path of [A-Za-z0-9._+/-] without '..' or a final '/'",
+			                     path, l->shadow_paths[i]);
+	return 0;
+}
+
+static int check(struct gn_shim_config *c, const char *path, struct gn_status *status)
+{
+	bool ipc = !strncmp(c->url, "ipc://", 6);
+
+	if (!c->verify_seconds)
+		c->verify_seconds = VERIFY_SECONDS_DEFAULT;
+	if (!c->limits.min_memory_mib)
+		c->limits.min_memory_mib = MIN_MEMORY_MIB_DEFAULT;
+	if (ipc != (c->tls == NULL))
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     ipc ? "%s: tls does not go with an ipc url; remove it"
+		                         : "%s: tls with ca, cert and key is needed for this url",
+		                     path);
+	if (c->journal[0] != '/')
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "%s: journal is '%s'; use an absolute path", path, c->journal);
+	if (c->verify_seconds > 3600)
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s: verify_seconds is %u; use 1 to 3600", path,
+		                     c->verify_seconds);
+	if (c->stats_period_seconds > 3600)
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s: stats_period_seconds is %u; use 1 to 3600, or 0 to leave "
+		                     "the guests' reports as they are",
+		                     path, c->stats_period_seconds);
+	return check_limits(&c->limits, path, status);
+}
+
+int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn_status *status)
+{
+	struct gn_shim_config *config = NULL;
+	cyaml_config_t cyaml;
+	char text[256];
+	cyaml_err_t result =
+	        cyaml_load_file(path, loader(text, &cyaml), &config_schema, (void **)&config, NULL);
+	int error;
+
+	if (result != CYAML_OK)
+		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s (%s)", path,
+		                     cyaml_strerror(result), text);
+	error = check(config, path, status);
+	if (error) {
+		gn_shim_config_free(config);
+		return error;
+	}
+	*out = config;
+	return 0;
+}
+
+void gn_shim_config_free(struct gn_shim_config *config)
+{
+	cyaml_config_t cyaml;
+	char text[256];
+
+	if (config)
+		cyaml_free(loader(text, &cyaml), &config_schema, config, 0);
+}
+
+struct gn_command_limits gn_shim_config_limits(const struct gn_shim_config *config)
+{
+	const struct gn_shim_limits *l = &config->limits;
+
+	return (struct gn_command_limits){
+	        .vms = (const char *const *)l->vms,
+	        .n_vms = l->vms_count,
+	        .shadow_paths = (const char *const *)l->shadow_paths,
+	        .n_shadow_paths = l->shadow_paths_count,
+	        .max_vcpus = l->max_vcpus,
+	        .min_memory_bytes = (uint64_t)l->min_memory_mib << 20,
+	        .max_memory_bytes = (uint64_t)l->max_memory_mib << 20,
+	        .allow_shadow = l->allow_shadow,
+	        .allow_pause = l->allow_pause,
+	};
+}

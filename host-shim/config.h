@@ -1,0 +1,46 @@
+/* config.h - gnomon-shim.yaml, read once into an immutable struct. The schema in config.c is
+ * its reference; unknown keys fail. README.md has an example. */
+#ifndef GN_SHIM_CONFIG_H
+#define GN_SHIM_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "firmware/core/status.h"
+#include "host-shim/command.h"
+
+struct gn_shim_tls {
+	char *ca;
+	char *cert;
+	char *key;
+};
+
+struct gn_shim_limits {
+	char **vms;
+	unsigned vms_count;
+	char **shadow_paths;
+	unsigned shadow_paths_count;
+	uint32_t max_vcpus;
+	uint32_t min_memory_mib;
+	uint32_t max_memory_mib;
+	bool allow_shadow;
+	bool allow_pause;
+};
+
+struct gn_shim_config {
+	char *url;
+	struct gn_shim_tls *tls; /* NULL: none, which only an ipc url may have */
+	char *libvirt_uri;
+	char *journal;
+	struct gn_shim_limits limits;
+	uint32_t verify_seconds;
+	uint32_t stats_period_seconds;
+};
+
+/* Loads and checks the file. A sentence in 'status' names the file, the key and the value. */
+int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn_status *status);
+void gn_shim_config_free(struct gn_shim_config *config); /* NULL is fine */
+
+/* Borrows from 'config'. */
+struct gn_command_limits gn_shim_config_limits(const struct gn_shim_config *config);
+
+#endif
