@@ -1,1 +1,13 @@
 -include $(wildcard dataplane/*/module.mk)
+
+port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c)
+graph.src := $(addprefix dataplane/graph/,graph.c burst.c) dataplane/switch/fdb.c \
+	$(addprefix dataplane/mirror/,mirror.c filter.c writer.c)
+control.src := $(addprefix dataplane/control/,dataplane.c meters.c message.c mirrors.c names.c ports.c \
+	restore.c service.c telemetry.c volumes.c)
+dataplane.src := dataplane/main.c dataplane/config/config.c dataplane/state/state.c \
+	$(control.src) $(graph.src) $(port.src) $(worker.src) $(feature.src) $(feature_sample.src) \
+	$(meter.src) $(encap.src) $(blk.src) $(guard.src) $(board.src) \
+	$(channel.src)
+$(eval $(call prog,gnomon-dataplane,$(dataplane.src),$$(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) \
+	$(URING_LIBS) -lcyaml -lsystemd))

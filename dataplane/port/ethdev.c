@@ -68,11 +68,14 @@ static void ethdev_disarm(struct gn_pollable *pollable)
 		rte_eth_dev_rx_intr_disable(e->id, (uint16_t)i);
 }
 
-/* Descriptors that become readable when packets come; bounded sleep without. */
+/* Descriptors that become readable when packets come; bounded sleep without. Some drivers
+ * have them only once they are started. */
 static void find_descriptors(struct ethdev_port *e)
 {
 	struct gn_pollable *pollable = &e->port.pollable;
 	unsigned i;
+
+	pollable->n_fds = 0;
 
 	for (i = 0; i < e->port.n_rx_queues; i++) {
 		int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(e->id, (uint16_t)i);
@@ -178,6 +181,7 @@ static int ethdev_start(struct gn_port *port, struct gn_status *status)
 		return gn_status_set(status, GN_INTERNAL, "device '%s' does not start: %s",
 		                     e->devargs, rte_strerror(-err));
 	e->started = true;
+	find_descriptors(e);
 	rte_eth_promiscuous_enable(e->id); /* a switch takes every address; not all can */
 	rte_eth_dev_set_link_up(e->id);
 	return 0;
@@ -250,7 +254,6 @@ int gn_port_ethdev_create(struct gn_worker *worker, const struct gn_port_config 
 		ethdev_free(&e->port);
 		return err;
 	}
-	find_descriptors(e);
 	*out = &e->port;
 	return 0;
 }

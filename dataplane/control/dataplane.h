@@ -1,0 +1,144 @@
+/* dataplane.h - everything the control thread knows: ports, volumes, mirrors, meters and the VMs
+ * they belong to, with what runs for each on the lcores.
+ *
+ * Owner: the control thread, all of it; the lcore's part is reached by gn_worker_call().
+ * The functions that create, update and delete first check everything and then apply. Each
+ * writes the state file before it answers. When that fails, a creation is undone; an update
+ * or deletion stays, and the answer says that a restart would forget it.
+ *
+ * One worker, the first, runs the network: every port, and so every flow of a VM, passes one
+ * lcore. Volumes are spread over the other workers (or share the first if it is the only
+ * one); all volumes of one VM are on one worker, since they share a meter. */
+#ifndef GN_DATAPLANE_DATAPLANE_H
+#define GN_DATAPLANE_DATAPLANE_H
+
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+#include "board/board.h"
+#include "dataplane/blk/blk.h"
+#include "dataplane/config/config.h"
+#include "dataplane/graph/graph.h"
+#include "dataplane/meter/disk_meter.h"
+#include "dataplane/mirror/writer.h"
+#include "proto/gnomon/v1/dataplane.pb-c.h"
+
+#define GN_DATAPLANE_MAX_WORKERS 64
+
+/* Exists while something refers to it. */
+struct gn_dp_vm {
+	LIST_ENTRY(gn_dp_vm) link;
+	char *name;
+	unsigned n_refs;
+	unsigned n_ports;
+	unsigned n_volumes;
+	struct gn_vm vm;                 /* Owner: lcore */
+	struct gn_disk_meter disk_meter; /* Owner: the lcore of its volumes */
+	struct gn_worker *volume_worker;
+	Gnomon__V1__Meter *meter;                  /* NULL: no limit was set */
+	struct gn_feature_counters network_before; /* at the end of the last period */
+};
+
+struct gn_dp_port {
+	LIST_ENTRY(gn_dp_port) link;
+	Gnomon__V1__Port *spec; /* outputs empty */
+	struct gn_port *port;
+	struct gn_dp_vm *vm; /* NULL: nobody's */
+	bool from_config;
+};
+
+struct gn_dp_volume {
+	LIST_ENTRY(gn_dp_volume) link;
+	Gnomon__V1__Volume *spec;
+	struct gn_blk *blk;
+	struct gn_dp_vm *vm;
+	struct gn_blk_stats before; /* at the end of the last period */
+	bool from_config;
+	bool cloning;
+};
+
+struct gn_dp_mirror {
+	LIST_ENTRY(gn_dp_mirror) link;
+	Gnomon__V1__Mirror *spec;
+	struct gn_mirror_session *session;
+	struct gn_writer *writer; /* NULL: no file */
+	struct gn_dp_vm *vm;
+};
+
+struct gn_dataplane {
+	const struct gn_config *config;
+	const struct gn_board *board;
+	sd_event *event;
+	unsigned n_workers;
+	struct gn_worker *workers[GN_DATAPLANE_MAX_WORKERS];
+	struct gn_worker *network; /* the first */
+	unsigned next_volume_worker;
+	struct rte_mempool *pool;
+	struct rte_mempool *clones;
+	struct gn_graph *graph;
+	uint64_t started_us; /* wall; also the samples' source_epoch */
+	uint64_t tsc_hz;
+	bool saving; /* off while the state is being restored */
+	LIST_HEAD(, gn_dp_vm) vms;
+	LIST_HEAD(, gn_dp_port) ports;
+	LIST_HEAD(, gn_dp_volume) volumes;
+	LIST_HEAD(, gn_dp_mirror) mirrors;
+};
+
+/* Workers, pools and the graph; DPDK must have been initialised. All borrowed. */
+int gn_dataplane_create(const struct gn_config *config, const struct gn_board *board,
+                        sd_event *event, struct gn_dataplane **out, struct gn_status *status);
+/* Deletes everything, without touching the state file. NULL is fine. */
+void gn_dataplane_destroy(struct gn_dataplane *dp);
+
+/* Ports and volumes of the board and the configuration, then what the state file says. What cannot
+ * be made is logged and left out, so that one missing disk does not stop the others. */
+void gn_dataplane_restore(struct gn_dataplane *dp);
+
+/* Writes the state file, unless 'saving' is off. */
+int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status);
+
+/* ---- VMs --------------------------------------------------------------------------- */
+
+/* Finds or makes it, and takes a reference. NULL: out of memory. */
+struct gn_dp_vm *gn_dp_vm_get(struct gn_dataplane *dp, const char *name);
+void gn_dp_vm_put(struct gn_dataplane *dp, struct gn_dp_vm *vm); /* NULL is fine */
+struct gn_dp_vm *gn_dp_vm_find(struct gn_dataplane *dp, const char *name);
+
+/* ---- verbs; each returns 0 or a negative errno with a sentence ---------------------- */
+
+int gn_dp_port_create(struct gn_dataplane *dp, const Gnomon__V1__Port *request, bool from_config,
+                      struct gn_dp_port **out, struct gn_status *status);
+int gn_dp_port_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status);
+struct gn_dp_port *gn_dp_port_find(struct gn_dataplane *dp, const char *name);
+void gn_dp_port_free(struct gn_dataplane *dp, struct gn_dp_port *port);
+
+int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
+                        bool from_config, struct gn_dp_volume **out, struct gn_status *status);
+int gn_dp_volume_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status);
+struct gn_dp_volume *gn_dp_volume_find(struct gn_dataplane *dp, const char *name);
+void gn_dp_volume_free(struct gn_dataplane *dp, struct gn_dp_volume *volume);
+
+/* 'replace': UpdateMirror; else CreateMirror. */
+int gn_dp_mirror_set(struct gn_dataplane *dp, const Gnomon__V1__Mirror *request, bool replace,
+                     struct gn_dp_mirror **out, struct gn_status *status);
+int gn_dp_mirror_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status);
+void gn_dp_mirror_free(struct gn_dataplane *dp, struct gn_dp_mirror *mirror);
+/* 'port' came or goes: sessions that name it use it, or lose it. On the lcore. */
+void gn_dp_mirror_port_came(struct gn_dataplane *dp, struct gn_dp_port *port);
+void gn_dp_mirror_port_goes(struct gn_dataplane *dp, struct gn_dp_port *port);
+
+/* All zero: no limit, and nothing is kept of it. */
+int gn_dp_meter_update(struct gn_dataplane *dp, const Gnomon__V1__Meter *request,
+                       struct gn_status *status);
+
+/* ---- for ports and volumes ----------------------------------------------------------- */
+
+/* Another resource listens there. */
+bool gn_dp_socket_taken(struct gn_dataplane *dp, const char *path);
+/* Where a resource's socket goes by default. */
+int gn_dp_socket_path(const struct gn_dataplane *dp, const char *name, const char *given, char *out,
+                      size_t size, struct gn_status *status);
+/* Hands the socket to config->socket_user. */
+int gn_dp_socket_chown(const struct gn_dataplane *dp, const char *path, struct gn_status *status);
+
+#endif

@@ -1,0 +1,173 @@
+/* volumes.c - CreateVolume and DeleteVolume; the work is dataplane/blk's. */
+#include "dataplane/control/dataplane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include "dataplane/control/message.h"
+#include "dataplane/control/names.h"
+
+struct wanted {
+	Gnomon__V1__Volume spec;
+	char socket_path[sizeof((struct sockaddr_un *)0)->sun_path + 64];
+};
+
+static int check(const Gnomon__V1__Volume *spec, struct gn_status *status)
+{
+	int err = gn_name_check(spec->name, "volumes/", status);
+
+	if (!err)
+		err = gn_name_check(spec->vm, "vms/", status);
+	if (err)
+		return err;
+	if (spec->path[0] != '/')
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': path is '%.200s'; it must be an absolute path",
+		                     spec->name, spec->path);
+	if (spec->queues > GN_BLK_MAX_QUEUES)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': %u queues; 1 to %u are possible", spec->name,
+		                     spec->queues, GN_BLK_MAX_QUEUES);
+	if (strlen(spec->serial) > GN_BLK_SERIAL_SIZE)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': serial '%.40s' is longer than %u bytes",
+		                     spec->name, spec->serial, GN_BLK_SERIAL_SIZE);
+	return 0;
+}
+
+static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
+                     struct wanted *wanted, struct gn_status *status)
+{
+	int err = check(request, status);
+
+	wanted->spec = *request;
+	wanted->spec.size_bytes = 0;
+	wanted->spec.connected = false;
+	wanted->spec.counters = NULL;
+	if (!wanted->spec.queues)
+		wanted->spec.queues = 1;
+	if (!err)
+		err = gn_dp_socket_path(dp, request->name, request->socket_path,
+		                        wanted->socket_path, sizeof wanted->socket_path, status);
+	wanted->spec.socket_path = wanted->socket_path;
+	return err;
+}
+
+static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
+                       struct gn_status *status)
+{
+	const Gnomon__V1__Volume *spec = volume->spec;
+	struct gn_blk_config config = {
+	        .name = spec->name,
+	        .path = spec->path,
+	        .socket_path = spec->socket_path,
+	        .serial = spec->serial,
+	        .read_only = spec->read_only,
+	        .queues = spec->queues,
+	};
+	int err = gn_blk_create(volume->vm->volume_worker, &config, &volume->blk, status);
+
+	if (err)
+		return err;
+	gn_blk_set_meter(volume->blk, &volume->vm->disk_meter);
+	return gn_dp_socket_chown(dp, spec->socket_path, status);
+}
+
+static void free_unlisted(struct gn_dataplane *dp, struct gn_dp_volume *volume)
+{
+	gn_blk_destroy(volume->blk);
+	if (volume->vm)
+		volume->vm->n_volumes--;
+	gn_dp_vm_put(dp, volume->vm);
+	gn_message_free(volume->spec);
+	free(volume);
+}
+
+static int make(struct gn_dataplane *dp, const struct wanted *wanted, struct gn_dp_volume **out,
+                struct gn_status *status)
+{
+	struct gn_dp_volume *volume = calloc(1, sizeof *volume);
+	int err = 0;
+
+	if (volume) {
+		volume->spec = (Gnomon__V1__Volume *)gn_message_copy(&wanted->spec.base);
+		volume->vm = gn_dp_vm_get(dp, wanted->spec.vm);
+	}
+	if (!volume || !volume->spec || !volume->vm)
+		err = gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory for volume '%s'",
+		                    wanted->spec.name);
+	if (volume && volume->vm)
+		volume->vm->n_volumes++;
+	if (!err)
+		err = make_device(dp, volume, status);
+	if (err) {
+		if (volume)
+			free_unlisted(dp, volume);
+		return err;
+	}
+	LIST_INSERT_HEAD(&dp->volumes, volume, link);
+	*out = volume;
+	return 0;
+}
+
+int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
+                        bool from_config, struct gn_dp_volume **out, struct gn_status *status)
+{
+	struct gn_dp_volume *volume = gn_dp_volume_find(dp, request->name);
+	struct wanted wanted;
+	int err = normalise(dp, request, &wanted, status);
+
+	if (err)
+		return err;
+	if (volume && !gn_message_equal(&volume->spec->base, &wanted.spec.base))
+		return gn_status_set(status, GN_ALREADY_EXISTS,
+		                     "volume '%s' exists with other settings; delete it first",
+		                     request->name);
+	if (!volume) {
+		if (gn_dp_socket_taken(dp, wanted.spec.socket_path))
+			return gn_status_set(status, GN_ALREADY_EXISTS,
+			                     "the socket '%s' belongs to another port or volume",
+			                     wanted.spec.socket_path);
+		err = make(dp, &wanted, &volume, status);
+		if (err)
+			return err;
+		volume->from_config = from_config;
+		err = gn_dataplane_save(dp, status);
+	}
+	if (err)
+		gn_dp_volume_free(dp, volume);
+	else
+		*out = volume;
+	return err;
+}
+
+struct gn_dp_volume *gn_dp_volume_find(struct gn_dataplane *dp, const char *name)
+{
+	struct gn_dp_volume *volume;
+
+	LIST_FOREACH(volume, &dp->volumes, link)
+	if (strcmp(volume->spec->name, name) == 0)
+		break;
+	return volume;
+}
+
+void gn_dp_volume_free(struct gn_dataplane *dp, struct gn_dp_volume *volume)
+{
+	LIST_REMOVE(volume, link);
+	free_unlisted(dp, volume);
+}
+
+int gn_dp_volume_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status)
+{
+	struct gn_dp_volume *volume = gn_dp_volume_find(dp, name);
+
+	if (!volume)
+		return gn_status_set(status, GN_NOT_FOUND, "there is no volume '%.100s'", name);
+	if (volume->cloning)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' is being cloned; delete it when that is done",
+		                     name);
+	gn_dp_volume_free(dp, volume);
+	return gn_dataplane_save(dp, status);
+}
