@@ -6,3 +6,4 @@ netload.src := $(addprefix tests/frontend/,netframe.c netload.c options.c) $(fro
 
 $(eval $(call prog,gn-fe-blk,tests/frontend/fe_blk.c $(blkload.src),-ljansson))
 $(eval $(call prog,gn-fe-net,tests/frontend/fe_net.c $(netload.src),-ljansson))
+$(eval $(call prog,gn-dpctl,tests/frontend/dpctl.c tests/frontend/pbtext.c $(channel.src),-ljansson $(NNG_LIBS)))
