@@ -11,3 +11,6 @@ $(eval $(call test,http,dataplane/feature/http_test.c dataplane/feature/http.c))
 $(eval $(call test,feature,dataplane/feature/feature_test.c $(testframe.src) $(feature.src) \
 	$(feature_sample.src),-lprotobuf-c))
 $(eval $(call test,flow,dataplane/feature/flow_test.c dataplane/feature/flow.c))
+
+$(eval $(call fuzz,feature,dataplane/feature/feature_fuzz.c $(feature.src)))
+$(eval $(call fuzz,http,dataplane/feature/http_fuzz.c dataplane/feature/http.c))
