@@ -1,3 +1,4 @@
+comma := ,
 shim.core := firmware/core/status.c firmware/core/log.c firmware/core/clock.c
 shim.pure := host-shim/command.c host-shim/executor.c
 shim.host := host-shim/libvirt_host.c host-shim/stats_cache.c host-shim/domain_xml.c
@@ -8,3 +9,9 @@ $(B)/obj/host-shim/domain_xml.o $(B)/san/host-shim/domain_xml.o: CFLAGS += -I/us
 
 $(eval $(call prog,gnomon-shim,host-shim/main.c host-shim/config.c $(shim.service) $(shim.host),\
 	-lvirt $(XML_LIBS) -lcyaml -lsystemd $(NNG_LIBS) -lpthread))
+
+$(eval $(call test,shim_command,host-shim/command_test.c host-shim/command.c $(shim.core)))
+$(eval $(call test,shim_executor,host-shim/executor_test.c $(shim.pure) $(shim.core)))
+$(eval $(call test,shim_journal,host-shim/journal_test.c host-shim/journal.c $(shim.core),\
+	-Wl$(comma)--wrap=pwrite -Wl$(comma)--wrap=fsync -Wl$(comma)--wrap=fdatasync \
+	-Wl$(comma)--wrap=rename))
