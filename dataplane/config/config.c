@@ -69,14 +69,15 @@ static const cyaml_schema_value_t config_schema = {
 
 #define MESSAGE_SIZE 256
 
-/* Keeps libcyaml's first error, which says what and where. */
+/* Keeps libcyaml's first error and the innermost place of the backtrace that follows. */
 static void keep_message(cyaml_log_t level, void *context, const char *format, va_list args)
 {
 	char *text = context;
+	size_t used = strlen(text);
 
-	if (level < CYAML_LOG_ERROR || *text)
+	if (level < CYAML_LOG_ERROR || strstr(format, "Backtrace") || strstr(text, "(line"))
 		return;
-	vsnprintf(text, MESSAGE_SIZE, format, args);
+	vsnprintf(text + used, MESSAGE_SIZE - used, format, args);
 	text[strcspn(text, "\n")] = '\0';
 }
 

@@ -1,0 +1,1 @@
+$(eval $(call test,fdb,dataplane/switch/fdb_test.c dataplane/switch/fdb.c,))
