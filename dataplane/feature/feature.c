@@ -31,6 +31,7 @@ struct gn_feature {
 /* A TCP packet between the two passes. */
 struct lookup {
 	const struct gn_packet *packet;
+	struct gn_flow_set *set;
 	uint64_t hash;
 	struct gn_flow_key key;
 };
@@ -164,19 +165,12 @@ take_segment(struct gn_feature *feature, gn_flow_id id, const struct lookup *loo
 		read_payload(feature, id, packet, direction, &fresh, context);
 }
 
-/* The next segment of an open connection, without SYN, FIN or RST? Then moves on. */
-static inline bool take_next_in_order(struct gn_feature *feature, gn_flow_id id,
-                                      const struct gn_packet *packet, enum gn_direction direction)
+/* The next segment of an open connection, without SYN, FIN or RST? */
+static inline bool is_next_in_order(const struct gn_flow *flow, const uint8_t *tcp,
+                                    enum gn_direction direction)
 {
-	const uint8_t *tcp = packet->data + packet->l4;
-	struct gn_flow *flow = &feature->table.flows[id];
-
-	if (gn_flow_state(&feature->table, id) != GN_FLOW_OPEN ||
-	    tcp[13] & (GN_TCP_FIN | GN_TCP_SYN | GN_TCP_RST) ||
-	    !(flow->seen & GN_FLOW_NEXT << direction) || read32(tcp + 4) != flow->next[direction])
-		return false;
-	flow->next[direction] += packet->payload_bytes;
-	return true;
+	return !(tcp[13] & (GN_TCP_FIN | GN_TCP_SYN | GN_TCP_RST)) &&
+	       flow->seen & GN_FLOW_NEXT << direction && read32(tcp + 4) == flow->next[direction];
 }
 
 static inline void take_tcp(struct gn_feature *feature, const struct lookup *lookup,
@@ -186,15 +180,22 @@ static inline void take_tcp(struct gn_feature *feature, const struct lookup *loo
 	static const struct gn_tcp_fresh all_new = {0, 0};
 	const struct gn_packet *packet = lookup->packet;
 	struct gn_flow_table *table = &feature->table;
-	gn_flow_id id = gn_flow_find(table, &lookup->key, lookup->hash);
+	struct gn_flow_set *set = lookup->set;
+	gn_flow_id id = gn_flow_find_in(table, set, &lookup->key, gn_flow_tag(lookup->hash));
 
-	if (id >= 0)
-		gn_flow_set_of(table, id)->used[id % GN_FLOW_WAYS] =
-		        (uint32_t)(now >> table->tick_shift);
-	if (id < 0 || !take_next_in_order(feature, id, packet, direction))
-		take_segment(feature, id, lookup, direction, now, context);
-	else if (packet->payload_bytes && table->flows[id].l7 != GN_FLOW_L7_OTHER)
-		read_payload(feature, id, packet, direction, &all_new, context);
+	if (id >= 0) {
+		struct gn_flow *flow = &table->flows[id];
+
+		set->used[id % GN_FLOW_WAYS] = (uint32_t)(now >> table->tick_shift);
+		if (set->states[id % GN_FLOW_WAYS] == GN_FLOW_OPEN &&
+		    is_next_in_order(flow, packet->data + packet->l4, direction)) {
+			flow->next[direction] += packet->payload_bytes;
+			if (packet->payload_bytes && flow->l7 != GN_FLOW_L7_OTHER)
+				read_payload(feature, id, packet, direction, &all_new, context);
+			return;
+		}
+	}
+	take_segment(feature, id, lookup, direction, now, context);
 }
 
 /* ---- a burst ------------------------------------------------------------------ */
@@ -207,7 +208,8 @@ static inline void prepare(struct gn_feature *feature, const struct gn_packet *p
 	gn_flow_key_of(packet, direction, &lookup->key);
 	lookup->packet = packet;
 	lookup->hash = gn_flow_hash(table, &lookup->key);
-	__builtin_prefetch(gn_flow_set_for(table, lookup->hash), 1);
+	lookup->set = gn_flow_set_for(table, lookup->hash);
+	__builtin_prefetch(lookup->set, 1);
 }
 
 /* At most BURST packets. */

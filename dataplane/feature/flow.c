@@ -5,8 +5,8 @@
 
 #define SWEEP_SHARE 16
 
-/* __BYTE_ORDER matters to gn_flow_match_tags(): lane 0 must be the lowest. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "lanes are little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "gn_flow_match_tags() takes way 0 from the lowest byte");
 
 size_t gn_flow_table_size(uint32_t n_flows)
 {
@@ -77,13 +77,13 @@ gn_flow_id gn_flow_insert(struct gn_flow_table *table, const struct gn_flow_key 
 {
 	struct gn_flow_set *set = gn_flow_set_for(table, hash);
 	unsigned way = choose_victim(table, set, tick);
-	gn_flow_id id = (gn_flow_id)((size_t)(set - table->sets) * GN_FLOW_WAYS + way);
+	gn_flow_id id = gn_flow_id_of(table, set, way);
 
 	table->n_evicted += gn_flow_is_tracked((enum gn_flow_state)set->states[way]);
 	table->flows[id].key = *key;
 	gn_flow_restart(table, id);
 	gn_flow_set_state(table, id, state);
-	set->tags[way] = (uint16_t)(hash >> 48);
+	set->tags[way] = gn_flow_tag(hash);
 	set->used[way] = tick;
 	return id;
 }

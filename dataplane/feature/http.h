@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include "dataplane/feature/packet.h"
 
-#define GN_HTTP_CARRY       40
+#define GN_HTTP_CARRY       32
 #define GN_HTTP_MAX_PENDING 8  /* pipelined requests whose times are kept */
 #define GN_HTTP_MAX_LOSSES  16 /* then the connection is no longer looked at */
 

@@ -252,6 +252,55 @@ static void test_mutations(void **state)
 	}
 }
 
+/* Untagged frames have a short way through the parser. Whatever is done to a frame behind its
+ * MAC addresses, it must mean the same with a tag in front. */
+static void expect_same_with_tag(const uint8_t *frame, uint32_t n_linear, uint32_t length)
+{
+	uint8_t tagged[GN_TESTFRAME_MAX + 4];
+	struct gn_packet p = parse_exact(frame, n_linear, length), q;
+
+	memcpy(tagged, frame, 12);
+	memcpy(tagged + 12, "\x81\x00\x00\x05", 4);
+	memcpy(tagged + 16, frame + 12, n_linear - 12);
+	q = parse_exact(tagged, n_linear + 4, length + 4);
+	assert_int_equal(p.flags | GN_PACKET_TAGGED, q.flags);
+	assert_int_equal(p.protocol, q.protocol);
+	assert_int_equal(p.ethertype, q.ethertype);
+	assert_int_equal(p.l3 ? p.l3 + 4 : 0, q.l3);
+	assert_int_equal(p.l4 ? p.l4 + 4 : 0, q.l4);
+	assert_int_equal(p.payload ? p.payload + 4 : 0, q.payload);
+	assert_int_equal(p.payload_bytes, q.payload_bytes);
+	assert_int_equal(p.source_port, q.source_port);
+	assert_int_equal(p.destination_port, q.destination_port);
+	if (p.flags & GN_PACKET_IPV4) {
+		assert_int_equal(p.source.v4, q.source.v4);
+		assert_int_equal(p.destination.v4, q.destination.v4);
+	}
+}
+
+static void test_short_way_equals_long_way(void **state)
+{
+	static const char payload[64] = "payload";
+	unsigned seed = 42;
+
+	for (unsigned round = 0; round < 100000; round++) {
+		struct gn_testframe_spec spec = {
+		        .protocol = round % 2 ? IPPROTO_UDP : IPPROTO_TCP,
+		        .tcp_options = (uint8_t)(rand_r(&seed) % 4 * 4),
+		        .payload = payload,
+		        .n_payload = (uint32_t)rand_r(&seed) % sizeof(payload),
+		};
+		uint8_t frame[GN_TESTFRAME_MAX];
+		uint32_t n = gn_testframe_build(&spec, frame);
+		uint32_t cut = round % 3 ? n : 14 + (uint32_t)rand_r(&seed) % (n - 13);
+
+		if (round % 5)
+			frame[14 + (unsigned)rand_r(&seed) % 34] = (uint8_t)rand_r(&seed);
+		if (frame[12] == 0x08 && frame[13] == 0)
+			expect_same_with_tag(frame, cut, round % 7 ? n : cut);
+	}
+}
+
 struct broken_case {
 	const char *name;
 	uint32_t offset;
@@ -396,6 +445,7 @@ int main(void)
 	        cmocka_unit_test(test_table),
 	        cmocka_unit_test(test_cut_at_every_byte),
 	        cmocka_unit_test(test_mutations),
+	        cmocka_unit_test(test_short_way_equals_long_way),
 	        cmocka_unit_test(test_lying_headers),
 	        cmocka_unit_test(test_padding_is_no_payload),
 	        cmocka_unit_test(test_llc_and_arp),

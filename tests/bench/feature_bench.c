@@ -113,6 +113,34 @@ static void fill_http(struct load *load, unsigned round)
 	}
 }
 
+/* Hostile: a new connection with every packet, so that each makes room in a full table. */
+static void fill_flood(struct load *load, unsigned round)
+{
+	for (unsigned i = 0; i < N_FRAMES; i++) {
+		struct gn_testframe_spec spec = flow_spec(round * N_FRAMES + i, IPPROTO_TCP);
+
+		spec.tcp_flags = 2;
+		put(load, i, &spec);
+	}
+}
+
+/* Hostile: as before, and each new connection is full of the shortest lines. */
+static void fill_lines(struct load *load, unsigned round)
+{
+	static char payload[1400] = "GET / HTTP/1.1\n";
+
+	if (!payload[20])
+		for (unsigned i = (unsigned)strlen(payload); i < sizeof(payload); i++)
+			payload[i] = i % 2 ? '\n' : 'c';
+	for (unsigned i = 0; i < N_FRAMES; i++) {
+		struct gn_testframe_spec spec = flow_spec(round * N_FRAMES + i, IPPROTO_TCP);
+
+		spec.payload = payload;
+		spec.n_payload = sizeof(payload);
+		put(load, i, &spec);
+	}
+}
+
 static int compare(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -165,7 +193,11 @@ int main(void)
 	static const struct {
 		const char *name;
 		void (*fill)(struct load *, unsigned);
-	} loads[] = {{"udp64", fill_udp}, {"tcp64", fill_tcp}, {"http64", fill_http}};
+	} loads[] = {{"udp64", fill_udp},
+	             {"tcp64", fill_tcp},
+	             {"http64", fill_http},
+	             {"hostile_flood", fill_flood},
+	             {"hostile_lines", fill_lines}};
 	char name[64];
 
 	for (unsigned i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
