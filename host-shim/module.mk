@@ -15,3 +15,4 @@ $(eval $(call test,shim_executor,host-shim/executor_test.c $(shim.pure) $(shim.c
 $(eval $(call test,shim_journal,host-shim/journal_test.c host-shim/journal.c $(shim.core),\
 	-Wl$(comma)--wrap=pwrite -Wl$(comma)--wrap=fsync -Wl$(comma)--wrap=fdatasync \
 	-Wl$(comma)--wrap=rename))
+$(eval $(call test,shim_xml,host-shim/domain_xml_test.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))
