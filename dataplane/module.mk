@@ -1,8 +1,6 @@
 -include $(wildcard dataplane/*/module.mk)
 
 port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c)
-graph.src := $(addprefix dataplane/graph/,graph.c burst.c) dataplane/switch/fdb.c \
-	$(addprefix dataplane/mirror/,mirror.c filter.c writer.c)
 control.src := $(addprefix dataplane/control/,dataplane.c meters.c message.c mirrors.c names.c ports.c \
 	restore.c service.c telemetry.c volumes.c)
 dataplane.src := dataplane/main.c dataplane/config/config.c dataplane/state/state.c \
@@ -11,3 +9,8 @@ dataplane.src := dataplane/main.c dataplane/config/config.c dataplane/state/stat
 	$(channel.src)
 $(eval $(call prog,gnomon-dataplane,$(dataplane.src),$$(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) \
 	$(URING_LIBS) -lcyaml -lsystemd))
+
+# Direct calls between fake ports.
+pipeline.src := $(graph.src) $(fakeport.src) $(feature.src) dataplane/meter/meter.c $(worker.src) \
+	$(testframe.src) firmware/core/status.c
+$(eval $(call test,graph,dataplane/graph/graph_test.c $(pipeline.src),$$(DPDK_LIBS)))
