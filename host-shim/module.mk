@@ -16,3 +16,6 @@ $(eval $(call test,shim_journal,host-shim/journal_test.c host-shim/journal.c $(s
 	-Wl$(comma)--wrap=pwrite -Wl$(comma)--wrap=fsync -Wl$(comma)--wrap=fdatasync \
 	-Wl$(comma)--wrap=rename))
 $(eval $(call test,shim_xml,host-shim/domain_xml_test.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))
+shim.fake := host-shim/fake_host.c host-shim/domain_xml.c
+$(eval $(call test,shim_execution,host-shim/execution_test.c $(shim.execution) $(shim.pure) $(shim.fake) \
+	$(channel.src),$(NNG_LIBS) $(XML_LIBS) -lpthread))
