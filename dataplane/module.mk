@@ -14,3 +14,6 @@ $(eval $(call prog,gnomon-dataplane,$(dataplane.src),$$(DPDK_LIBS) $(NNG_LIBS) $
 pipeline.src := $(graph.src) $(fakeport.src) $(feature.src) dataplane/meter/meter.c $(worker.src) \
 	$(testframe.src) firmware/core/status.c
 $(eval $(call test,graph,dataplane/graph/graph_test.c $(pipeline.src),$$(DPDK_LIBS)))
+$(eval $(call test,mirror,dataplane/mirror/mirror_test.c $(pipeline.src),$$(DPDK_LIBS)))
+$(eval $(call test,filter,dataplane/mirror/filter_test.c dataplane/mirror/filter.c $(testframe.src) \
+	firmware/core/status.c))
