@@ -94,7 +94,6 @@ struct gn_blk {
 	bool in_message; /* a message that may change rings or memory is being handled */
 	bool has_memory; /* rte_vhost has a memory table */
 	bool is_ready[GN_BLK_MAX_QUEUES];
-	unsigned inflight_queue_size; /* entries per queue in the tracking region; 0: none */
 	struct gn_blk_clone *clone;
 	uint32_t n_running; /* atomic: rings that are polled */
 };

@@ -38,7 +38,6 @@ enum {
 	GET_QUEUE_NUM = 17,
 	GET_CONFIG = 24,
 	SET_CONFIG = 25,
-	GET_INFLIGHT_FD = 31,
 	SET_INFLIGHT_FD = 32,
 };
 
@@ -53,12 +52,6 @@ struct message {
 			uint32_t index;
 			uint32_t num;
 		} state;
-		struct {
-			uint64_t mmap_size;
-			uint64_t mmap_offset;
-			uint16_t n_queues;
-			uint16_t queue_size;
-		} inflight;
 		struct {
 			uint32_t offset;
 			uint32_t size;
@@ -155,20 +148,6 @@ static bool load_memory(struct gn_blk *blk)
 	return true;
 }
 
-/* Whatever else a front end passes could block the lcore that reads or writes it. */
-static bool is_eventfd(int fd)
-{
-	static const char expected[] = "anon_inode:[eventfd]";
-	char path[32], target[sizeof expected + 1];
-	ssize_t n;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof target);
-	if (n != sizeof expected - 1 || memcmp(target, expected, sizeof expected - 1))
-		return false;
-	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
-}
-
 /* rte_vhost's list is sorted newest first; it is used up by reading it. */
 static bool load_resubmit(struct gn_blk_queue *queue, struct rte_vhost_resubmit_info *info)
 {
@@ -191,19 +170,13 @@ static bool load_inflight(struct gn_blk *blk, struct gn_blk_queue *queue)
 
 	if (rte_vhost_get_vhost_ring_inflight(blk->vid, (uint16_t)queue->index, &inflight) != 0)
 		return true; /* the front end does without */
-	if (queue->ring.size > blk->inflight_queue_size)
-		return false;
 	queue->ring.inflight = inflight.inflight_split;
 	return load_resubmit(queue, inflight.resubmit_inflight);
 }
 
 static bool is_usable(const struct rte_vhost_vring *vring)
 {
-	return vring->size && vring->size <= GN_BLK_MAX_RING &&
-	       !(vring->size & (vring->size - 1)) && !((uintptr_t)vring->desc & 15) &&
-	       !((uintptr_t)vring->avail & 1) && !((uintptr_t)vring->used & 3) &&
-	       (vring->callfd < 0 || is_eventfd(vring->callfd)) &&
-	       (vring->kickfd < 0 || is_eventfd(vring->kickfd));
+	return vring->size && vring->size <= GN_BLK_MAX_RING && !(vring->size & (vring->size - 1));
 }
 
 static struct gn_blk_request *allocate_requests(struct gn_blk_queue *queue)
@@ -348,45 +321,6 @@ static enum rte_vhost_msg_result get_queue_num(const struct gn_blk *blk, struct 
 	return RTE_VHOST_MSG_RESULT_REPLY;
 }
 
-static uint64_t tracking_size(unsigned queue_size)
-{
-	uint64_t size = sizeof(struct rte_vhost_inflight_info_split) +
-	                queue_size * sizeof(struct rte_vhost_inflight_desc_split);
-
-	return (size + 63) / 64 * 64; /* rte_vhost's layout of one queue after the other */
-}
-
-/* rte_vhost trusts these figures: it would allocate, or walk off the end of what the front
- * end sent. */
-static bool is_sane_tracking(const struct message *message, bool is_set)
-{
-	unsigned n = message->payload.inflight.n_queues;
-	unsigned size = message->payload.inflight.queue_size;
-
-	return message->size == sizeof message->payload.inflight && n && n <= GN_BLK_MAX_QUEUES &&
-	       size && size <= GN_BLK_MAX_RING &&
-	       (!is_set || message->payload.inflight.mmap_size >= n * tracking_size(size));
-}
-
-static enum rte_vhost_msg_result check_tracking(struct gn_blk *blk, struct message *message)
-{
-	bool is_set = message->request == SET_INFLIGHT_FD;
-
-	if (is_sane_tracking(message, is_set)) {
-		if (is_set)
-			blk->inflight_queue_size = message->payload.inflight.queue_size;
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	}
-	gn_worker_call(blk->worker, call_count_rejected, blk);
-	if (!is_set)
-		return RTE_VHOST_MSG_RESULT_ERR;
-	/* rte_vhost must see the message to own its descriptor; it then uses it for no ring, and
-	 * the connection is closed afterwards (on_after). */
-	message->payload.inflight.n_queues = 0;
-	blk->inflight_queue_size = 0;
-	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-}
-
 static bool changes_rings(uint32_t request)
 {
 	switch (request) {
@@ -443,10 +377,6 @@ static enum rte_vhost_msg_result on_before(int vid, void *msg)
 	case GET_QUEUE_NUM:
 		result = get_queue_num(blk, message);
 		break;
-	case GET_INFLIGHT_FD:
-	case SET_INFLIGHT_FD:
-		result = check_tracking(blk, message);
-		break;
 	default:
 		break;
 	}
@@ -458,10 +388,8 @@ static enum rte_vhost_msg_result on_after(int vid, void *msg)
 {
 	struct gn_blk *blk = of_vid(vid);
 	const struct message *message = msg;
-	bool was_refused =
-	        message->request == SET_INFLIGHT_FD && !message->payload.inflight.n_queues;
 
-	if (!blk || was_refused)
+	if (!blk)
 		return RTE_VHOST_MSG_RESULT_ERR;
 	pthread_mutex_lock(&blk->lock);
 	blk->in_message = false;
@@ -504,7 +432,6 @@ static int on_connect(int vid)
 	    rte_vhost_extern_callback_register(vid, &message_ops, NULL) == 0) {
 		registry.by_vid[vid] = blk;
 		blk->vid = vid;
-		blk->inflight_queue_size = 0;
 		blk->in_message = false;
 		blk->has_memory = false;
 		memset(blk->is_ready, 0, sizeof blk->is_ready);
