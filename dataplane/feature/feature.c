@@ -17,9 +17,9 @@ enum {
 	BURST = 32,
 	DNS_PORT = 53,
 	DNS_HEADER_BYTES = 12,
-	/* Lines of HTTP that one burst may read: twelve a packet are plenty for honest traffic. */
+	/* Lines of HTTP that one burst may read: twenty a packet are what a browser sends. */
 	LINES_BASE = 64,
-	LINES_PER_PACKET = 12,
+	LINES_PER_PACKET = 20,
 };
 
 struct gn_feature {

@@ -129,7 +129,7 @@ static void put_erspan(struct gn_encap *encap, const struct gn_packet *packet, b
 	uint32_t session = (uint32_t)(out[ERSPAN + 2] << 8 | out[ERSPAN + 3]);
 
 	put32(out + L4 + 4, encap->sequence++);
-	put16(out + ERSPAN, VERSION << 12 | packet->vlan);
+	put16(out + ERSPAN, VERSION << 12 | (packet->vlan & 0xfffu));
 	put16(out + ERSPAN + 2, class_of_service << 13 | (tagged ? TAG_PRESERVED : 0u) << 11 |
 	                                (uint32_t)truncated << 10 | session);
 	put32(out + ERSPAN + 4, direction == GN_TX);
