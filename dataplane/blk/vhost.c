@@ -415,30 +415,42 @@ static struct gn_blk *of_socket(const char *path)
 	return NULL;
 }
 
-/* One front end at a time: a second one would be a second writer. */
+/* One front end at a time: a second one would be a second writer. But one whose peer is gone
+ * gives way, although rte_vhost may tell of its end later than of its successor. */
+static int adopt(struct gn_blk *blk, int vid)
+{
+	if (blk->is_closing || gn_guard_open(vid, blk->n_queues) != 0)
+		return -1;
+	if (rte_vhost_extern_callback_register(vid, &message_ops, NULL) != 0) {
+		gn_guard_close(vid);
+		return -1;
+	}
+	gn_blk_stop(blk);
+	if (blk->vid >= 0)
+		registry.by_vid[blk->vid] = NULL;
+	registry.by_vid[vid] = blk;
+	blk->vid = vid;
+	blk->in_message = false;
+	blk->has_memory = false;
+	memset(blk->is_ready, 0, sizeof blk->is_ready);
+	return 0;
+}
+
 static int on_connect(int vid)
 {
 	char path[GN_BLK_PATH_MAX];
-	struct gn_blk *blk = NULL;
+	struct gn_blk *blk;
 	int err = -1;
 
 	if (rte_vhost_get_ifname(vid, path, sizeof path) != 0)
 		return -1;
 	pthread_mutex_lock(&registry.lock);
 	blk = of_socket(path);
-	if (blk)
+	if (blk) {
 		pthread_mutex_lock(&blk->lock);
-	if (blk && blk->vid < 0 && !blk->is_closing && gn_guard_open(vid, blk->n_queues) == 0 &&
-	    rte_vhost_extern_callback_register(vid, &message_ops, NULL) == 0) {
-		registry.by_vid[vid] = blk;
-		blk->vid = vid;
-		blk->in_message = false;
-		blk->has_memory = false;
-		memset(blk->is_ready, 0, sizeof blk->is_ready);
-		err = 0;
-	}
-	if (blk)
+		err = adopt(blk, vid);
 		pthread_mutex_unlock(&blk->lock);
+	}
 	pthread_mutex_unlock(&registry.lock);
 	return err;
 }
@@ -447,6 +459,7 @@ static void on_disconnect(int vid)
 {
 	struct gn_blk *blk = of_vid(vid);
 
+	gn_guard_close(vid);
 	if (!blk)
 		return;
 	pthread_mutex_lock(&blk->lock);
@@ -456,7 +469,6 @@ static void on_disconnect(int vid)
 	pthread_mutex_lock(&registry.lock);
 	registry.by_vid[vid] = NULL;
 	pthread_mutex_unlock(&registry.lock);
-	gn_guard_close(vid);
 }
 
 static int on_ring_state(int vid, uint16_t index, int enable)

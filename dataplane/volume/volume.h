@@ -111,7 +111,8 @@ static inline unsigned gn_volume_poll(struct gn_volume *volume)
 	return volume->ops->poll(volume);
 }
 
-/* Nothing may be in flight. NULL is fine. */
+/* Nothing may be in flight. NULL is fine. The store's lock is free a moment later, when the
+ * kernel has taken the ring down. */
 static inline void gn_volume_destroy(struct gn_volume *volume)
 {
 	if (volume)

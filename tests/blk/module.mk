@@ -1,3 +1,7 @@
-# The block device without the rest of the dataplane.
-$(eval $(call prog,gn-blk-host,tests/blk/blk_host.c $(blk.src) $(worker.src) $(core.src) $(PROTO:%.proto=%.pb-c.c),$$(DPDK_LIBS) $$(URING_LIBS) -lprotobuf-c -lpthread))
-$(B)/obj/tests/blk/%.o: CFLAGS += $(DPDK_CFLAGS)
+# The block device without the rest of the dataplane, driven by the front end of our own.
+blk_test.src := $(blk.src) $(worker.src) $(PROTO:%.proto=%.pb-c.c) $(core.src) \
+	$(addprefix tests/frontend/,latency.c blkmodel.c blkload.c wire.c ram.c vring.c frontend.c blkdrv.c)
+
+$(eval $(call prog,gn-blk-host,tests/blk/blk_host.c $(blk_test.src),$$(DPDK_LIBS) $(URING_LIBS) -lprotobuf-c))
+$(eval $(call test,blk_device,tests/blk/device_test.c $(blk_test.src),$$(DPDK_LIBS) $(URING_LIBS) -lprotobuf-c))
+$(B)/obj/tests/blk/%.o $(B)/san/tests/blk/%.o: CFLAGS += $(DPDK_CFLAGS)
