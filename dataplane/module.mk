@@ -3,12 +3,13 @@
 port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c)
 control.src := $(addprefix dataplane/control/,dataplane.c meters.c message.c mirrors.c names.c ports.c \
 	restore.c service.c telemetry.c volumes.c)
-dataplane.src := dataplane/main.c dataplane/config/config.c dataplane/state/state.c \
-	$(control.src) $(graph.src) $(port.src) $(worker.src) $(feature.src) $(feature_sample.src) \
+# All but main.
+dataplane_parts.src := dataplane/config/config.c dataplane/state/state.c $(control.src) $(graph.src) $(port.src) $(worker.src) $(feature.src) $(feature_sample.src) \
 	$(meter.src) $(encap.src) $(blk.src) $(guard.src) $(board.src) \
 	$(channel.src)
-$(eval $(call prog,gnomon-dataplane,$(dataplane.src),$$(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) \
-	$(URING_LIBS) -lcyaml -lsystemd))
+DATAPLANE_LIBS = $(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) $(URING_LIBS) -lcyaml -lsystemd
+$(eval $(call prog,gnomon-dataplane,dataplane/main.c $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
+$(eval $(call test,control,dataplane/control/control_test.c $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
 
 # Direct calls between fake ports.
 pipeline.src := $(graph.src) $(fakeport.src) $(feature.src) dataplane/meter/meter.c $(worker.src) \

@@ -134,6 +134,7 @@ void gn_dataplane_destroy(struct gn_dataplane *dp)
 	gn_graph_destroy(dp->graph);
 	rte_mempool_free(dp->clones);
 	rte_mempool_free(dp->pool);
+	gn_message_free(dp->left_out);
 	free(dp);
 }
 
@@ -265,70 +266,82 @@ int gn_dp_socket_chown(const struct gn_dataplane *dp, const char *path, struct g
 
 /* ---- state --------------------------------------------------------------------------- */
 
-/* Arrays of pointers to what exists; what the configuration makes is not in them. */
+/* Pointers to all that is stored, kind after kind: what exists but for what the
+ * configuration makes, and what was left out at the start. */
 struct lists {
 	Gnomon__V1__DataplaneState state;
-	void **pointers;
+	void **pointers; /* NULL: count only */
 	size_t n;
 };
 
-static void count_all(const struct gn_dataplane *dp, struct lists *lists)
+static void put(struct lists *lists, size_t *n_of_kind, void *message)
 {
-	const struct gn_dp_port *port;
-	const struct gn_dp_volume *volume;
-	const struct gn_dp_mirror *mirror;
-	const struct gn_dp_vm *vm;
-
-	LIST_FOREACH(port, &dp->ports, link)
-	lists->state.n_ports += !port->from_config;
-	LIST_FOREACH(volume, &dp->volumes, link)
-	lists->state.n_volumes += !volume->from_config;
-	LIST_FOREACH(mirror, &dp->mirrors, link)
-	lists->state.n_mirrors++;
-	LIST_FOREACH(vm, &dp->vms, link)
-	lists->state.n_meters += vm->meter != NULL;
-	lists->n = lists->state.n_ports + lists->state.n_volumes + lists->state.n_mirrors +
-	           lists->state.n_meters;
+	if (lists->pointers)
+		lists->pointers[lists->n] = message;
+	lists->n++;
+	++*n_of_kind;
 }
 
-static void point_at_all(const struct gn_dataplane *dp, struct lists *lists)
+/* Where the next kind begins. */
+static void *here(const struct lists *lists)
 {
+	return lists->pointers ? lists->pointers + lists->n : NULL;
+}
+
+static void put_left_out(struct lists *lists, size_t *n_of_kind, void *array, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		put(lists, n_of_kind, ((void **)array)[i]);
+}
+
+static void walk(const struct gn_dataplane *dp, struct lists *lists)
+{
+	static const Gnomon__V1__DataplaneState none = GNOMON__V1__DATAPLANE_STATE__INIT;
+	const Gnomon__V1__DataplaneState *left = dp->left_out ? dp->left_out : &none;
+	Gnomon__V1__DataplaneState *state = &lists->state;
 	const struct gn_dp_port *port;
 	const struct gn_dp_volume *volume;
 	const struct gn_dp_mirror *mirror;
 	const struct gn_dp_vm *vm;
-	void **at = lists->pointers;
 
-	lists->state.ports = (Gnomon__V1__Port **)at;
+	*state = none;
+	lists->n = 0;
+	state->ports = here(lists);
 	LIST_FOREACH(port, &dp->ports, link)
 	if (!port->from_config)
-		*at++ = port->spec;
-	lists->state.volumes = (Gnomon__V1__Volume **)at;
+		put(lists, &state->n_ports, port->spec);
+	put_left_out(lists, &state->n_ports, left->ports, left->n_ports);
+	state->volumes = here(lists);
 	LIST_FOREACH(volume, &dp->volumes, link)
 	if (!volume->from_config)
-		*at++ = volume->spec;
-	lists->state.mirrors = (Gnomon__V1__Mirror **)at;
+		put(lists, &state->n_volumes, volume->spec);
+	put_left_out(lists, &state->n_volumes, left->volumes, left->n_volumes);
+	state->mirrors = here(lists);
 	LIST_FOREACH(mirror, &dp->mirrors, link)
-	*at++ = mirror->spec;
-	lists->state.meters = (Gnomon__V1__Meter **)at;
+	put(lists, &state->n_mirrors, mirror->spec);
+	put_left_out(lists, &state->n_mirrors, left->mirrors, left->n_mirrors);
+	state->meters = here(lists);
 	LIST_FOREACH(vm, &dp->vms, link)
 	if (vm->meter)
-		*at++ = vm->meter;
+		put(lists, &state->n_meters, vm->meter);
+	put_left_out(lists, &state->n_meters, left->meters, left->n_meters);
 }
 
 int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status)
 {
-	struct lists lists = {.state = GNOMON__V1__DATAPLANE_STATE__INIT};
+	struct lists lists = {.pointers = NULL};
 	int err;
 
 	if (!dp->saving)
 		return 0;
-	count_all(dp, &lists);
+	walk(dp, &lists);
 	lists.pointers = calloc(lists.n + 1, sizeof *lists.pointers);
 	if (!lists.pointers)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
 		                     "out of memory for the state file");
-	point_at_all(dp, &lists);
+	walk(dp, &lists);
 	err = gn_state_save(dp->config->state_dir, &lists.state, status);
 	free(lists.pointers);
 	return err;

@@ -77,7 +77,8 @@ struct gn_dataplane {
 	struct gn_graph *graph;
 	uint64_t started_us; /* wall; also the samples' source_epoch */
 	uint64_t tsc_hz;
-	bool saving; /* off while the state is being restored */
+	bool saving;                          /* off while the state is being restored */
+	Gnomon__V1__DataplaneState *left_out; /* stored but not restored; NULL: nothing */
 	LIST_HEAD(, gn_dp_vm) vms;
 	LIST_HEAD(, gn_dp_port) ports;
 	LIST_HEAD(, gn_dp_volume) volumes;
@@ -96,6 +97,10 @@ void gn_dataplane_restore(struct gn_dataplane *dp);
 
 /* Writes the state file, unless 'saving' is off. */
 int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status);
+
+/* Forgets a resource that was left out. Returns whether there was one. */
+enum gn_dp_kind { GN_DP_PORT, GN_DP_VOLUME, GN_DP_MIRROR, GN_DP_METER, GN_DP_N_KINDS };
+bool gn_dp_forget(struct gn_dataplane *dp, enum gn_dp_kind kind, const char *name);
 
 /* ---- VMs --------------------------------------------------------------------------- */
 

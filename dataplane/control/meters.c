@@ -84,6 +84,7 @@ int gn_dp_meter_update(struct gn_dataplane *dp, const Gnomon__V1__Meter *request
 	if (!err) {
 		gn_worker_call(dp->network, set_network, &order);
 		gn_worker_call(order.vm->volume_worker, set_disk, &order);
+		gn_dp_forget(dp, GN_DP_METER, request->vm);
 		err = gn_dataplane_save(dp, status);
 	}
 	gn_dp_vm_put(dp, order.vm);

@@ -175,29 +175,21 @@ static int check(struct gn_dataplane *dp, const Gnomon__V1__Mirror *request, str
 	return err ? err : check_sink(dp, wanted, config, status);
 }
 
-static unsigned count_of(struct gn_dataplane *dp, const char *vm, unsigned *n_files)
+/* Files that wait for a disk hold back at most half of the packet buffers. 'old' is to be
+ * replaced; NULL: nothing. */
+static int check_room(struct gn_dataplane *dp, const struct wanted *wanted,
+                      const struct gn_dp_mirror *old, struct gn_status *status)
 {
+	unsigned max_files = RTE_MAX(dp->board->mbufs / (2 * GN_WRITER_RING), 1u);
+	unsigned n = 0, n_files = 0;
 	const struct gn_dp_mirror *mirror;
-	unsigned n = 0;
 
-	*n_files = 0;
 	LIST_FOREACH(mirror, &dp->mirrors, link)
 	{
-		n += strcmp(mirror->vm->name, vm) == 0;
-		*n_files += mirror->writer != NULL;
+		n += mirror != old && strcmp(mirror->vm->name, wanted->vm) == 0;
+		n_files += mirror != old && mirror->writer;
 	}
-	return n;
-}
-
-/* Files that wait for a disk hold back at most half of the packet buffers. */
-static int check_room(struct gn_dataplane *dp, const struct wanted *wanted, bool exists,
-                      struct gn_status *status)
-{
-	unsigned n_files;
-	unsigned n = count_of(dp, wanted->vm, &n_files);
-	unsigned max_files = RTE_MAX(dp->board->mbufs / (2 * GN_WRITER_RING), 1u);
-
-	if (!exists && n >= GN_MIRROR_MAX_SESSIONS)
+	if (n >= GN_MIRROR_MAX_SESSIONS)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
 		                     "'%s' has %u mirror sessions, which is the most; delete one",
 		                     wanted->vm, n);
@@ -376,11 +368,12 @@ int gn_dp_mirror_set(struct gn_dataplane *dp, const Gnomon__V1__Mirror *request,
 		return gn_status_set(status, GN_ALREADY_EXISTS,
 		                     "mirror '%s' exists with other settings; update it",
 		                     request->name);
-	err = check_room(dp, &wanted, old != NULL, status);
+	err = check_room(dp, &wanted, old, status);
 	if (!err)
 		err = apply(dp, &wanted, old, out, status);
 	if (err)
 		return err;
+	gn_dp_forget(dp, GN_DP_MIRROR, request->name);
 	err = gn_dataplane_save(dp, status);
 	if (err && !replace)
 		gn_dp_mirror_free(dp, *out);
@@ -401,6 +394,8 @@ int gn_dp_mirror_delete(struct gn_dataplane *dp, const char *name, struct gn_sta
 {
 	struct gn_dp_mirror *mirror = find(dp, name);
 
+	if (!mirror && gn_dp_forget(dp, GN_DP_MIRROR, name))
+		return gn_dataplane_save(dp, status);
 	if (!mirror)
 		return gn_status_set(status, GN_NOT_FOUND, "there is no mirror '%.150s'", name);
 	gn_dp_mirror_free(dp, mirror);

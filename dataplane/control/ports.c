@@ -231,6 +231,7 @@ int gn_dp_port_create(struct gn_dataplane *dp, const Gnomon__V1__Port *request, 
 		if (err)
 			return err;
 		port->from_config = from_config;
+		gn_dp_forget(dp, GN_DP_PORT, request->name);
 		err = gn_dataplane_save(dp, status);
 	}
 	if (err)
@@ -263,6 +264,8 @@ int gn_dp_port_delete(struct gn_dataplane *dp, const char *name, struct gn_statu
 {
 	struct gn_dp_port *port = gn_dp_port_find(dp, name);
 
+	if (!port && gn_dp_forget(dp, GN_DP_PORT, name))
+		return gn_dataplane_save(dp, status);
 	if (!port)
 		return gn_status_set(status, GN_NOT_FOUND, "there is no port '%.100s'", name);
 	gn_dp_port_free(dp, port);

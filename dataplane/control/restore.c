@@ -3,31 +3,36 @@
  * where both name the same resource. */
 #include "dataplane/control/dataplane.h"
 
-#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+#include "dataplane/control/message.h"
 #include "dataplane/state/state.h"
 #include "firmware/core/log.h"
 
-static void report(int err, const char *name, const struct gn_status *status)
+static int report(int err, const char *name, const struct gn_status *status)
 {
 	if (err)
 		gn_log(GN_LOG_ERROR, "%s is left out: %s", name, status->message);
+	return err;
 }
 
-static void make_port(struct gn_dataplane *dp, const Gnomon__V1__Port *port, bool from_config)
+static int make_port(struct gn_dataplane *dp, const Gnomon__V1__Port *port, bool from_config)
 {
 	struct gn_dp_port *made;
 	struct gn_status status = {.code = GN_OK};
 
-	report(gn_dp_port_create(dp, port, from_config, &made, &status), port->name, &status);
+	return report(gn_dp_port_create(dp, port, from_config, &made, &status), port->name,
+	              &status);
 }
 
-static void make_volume(struct gn_dataplane *dp, const Gnomon__V1__Volume *volume, bool from_config)
+static int make_volume(struct gn_dataplane *dp, const Gnomon__V1__Volume *volume, bool from_config)
 {
 	struct gn_dp_volume *made;
 	struct gn_status status = {.code = GN_OK};
 
-	report(gn_dp_volume_create(dp, volume, from_config, &made, &status), volume->name, &status);
+	return report(gn_dp_volume_create(dp, volume, from_config, &made, &status), volume->name,
+	              &status);
 }
 
 static void set_text(char **field, char *text)
@@ -98,37 +103,122 @@ static void make_configured_volumes(struct gn_dataplane *dp)
 	}
 }
 
-static void make_stored(struct gn_dataplane *dp, const Gnomon__V1__DataplaneState *state)
+/* ---- the state file -------------------------------------------------------------------- */
+
+/* Ports, volumes, mirrors and meters alike begin with their name. */
+struct named {
+	ProtobufCMessage base;
+	const char *name;
+};
+
+_Static_assert(offsetof(Gnomon__V1__Port, name) == offsetof(struct named, name) &&
+                       offsetof(Gnomon__V1__Volume, name) == offsetof(struct named, name) &&
+                       offsetof(Gnomon__V1__Mirror, name) == offsetof(struct named, name) &&
+                       offsetof(Gnomon__V1__Meter, vm) == offsetof(struct named, name),
+               "names come first");
+
+/* One kind's array in a DataplaneState. */
+struct array {
+	struct named **items;
+	size_t *n;
+};
+
+static struct array array_of(Gnomon__V1__DataplaneState *state, enum gn_dp_kind kind)
+{
+	switch (kind) {
+	case GN_DP_PORT:
+		return (struct array){(struct named **)state->ports, &state->n_ports};
+	case GN_DP_VOLUME:
+		return (struct array){(struct named **)state->volumes, &state->n_volumes};
+	case GN_DP_MIRROR:
+		return (struct array){(struct named **)state->mirrors, &state->n_mirrors};
+	case GN_DP_METER:
+	case GN_DP_N_KINDS:
+		break;
+	}
+	return (struct array){(struct named **)state->meters, &state->n_meters};
+}
+
+static void remove_at(struct array array, size_t i)
+{
+	gn_message_free(array.items[i]);
+	array.items[i] = array.items[--*array.n];
+}
+
+bool gn_dp_forget(struct gn_dataplane *dp, enum gn_dp_kind kind, const char *name)
+{
+	struct array array;
+	size_t i;
+
+	if (!dp->left_out)
+		return false;
+	array = array_of(dp->left_out, kind);
+	for (i = 0; i < *array.n; i++) {
+		if (strcmp(array.items[i]->name, name) != 0)
+			continue;
+		remove_at(array, i);
+		return true;
+	}
+	return false;
+}
+
+static int make_one(struct gn_dataplane *dp, enum gn_dp_kind kind, struct named *item)
 {
 	struct gn_status status = {.code = GN_OK};
 	struct gn_dp_mirror *mirror;
-	size_t i;
 
-	for (i = 0; i < state->n_meters; i++)
-		report(gn_dp_meter_update(dp, state->meters[i], &status), "a meter", &status);
-	for (i = 0; i < state->n_ports; i++)
-		make_port(dp, state->ports[i], false);
-	for (i = 0; i < state->n_volumes; i++)
-		make_volume(dp, state->volumes[i], false);
-	for (i = 0; i < state->n_mirrors; i++)
-		report(gn_dp_mirror_set(dp, state->mirrors[i], false, &mirror, &status),
-		       state->mirrors[i]->name, &status);
+	switch (kind) {
+	case GN_DP_PORT:
+		return make_port(dp, (Gnomon__V1__Port *)item, false);
+	case GN_DP_VOLUME:
+		return make_volume(dp, (Gnomon__V1__Volume *)item, false);
+	case GN_DP_MIRROR:
+		return report(
+		        gn_dp_mirror_set(dp, (Gnomon__V1__Mirror *)item, false, &mirror, &status),
+		        item->name, &status);
+	case GN_DP_METER:
+	case GN_DP_N_KINDS:
+		break;
+	}
+	return report(gn_dp_meter_update(dp, (Gnomon__V1__Meter *)item, &status), item->name,
+	              &status);
+}
+
+/* What is made leaves the array. */
+static void make_stored(struct gn_dataplane *dp, enum gn_dp_kind kind)
+{
+	struct array array = array_of(dp->left_out, kind);
+	size_t i = 0;
+
+	while (i < *array.n) {
+		/* Out of the way first: a resource that is made forgets its namesake here. */
+		struct named *item = array.items[i];
+
+		array.items[i] = array.items[--*array.n];
+		if (make_one(dp, kind, item) == 0) {
+			gn_message_free(item);
+			continue;
+		}
+		array.items[(*array.n)++] = array.items[i];
+		array.items[i++] = item;
+	}
 }
 
 void gn_dataplane_restore(struct gn_dataplane *dp)
 {
-	Gnomon__V1__DataplaneState *state = NULL;
 	struct gn_status status;
 
 	dp->saving = false;
 	make_uplinks(dp);
 	make_configured_ports(dp);
 	make_configured_volumes(dp);
-	if (gn_state_load(dp->config->state_dir, &state, &status) != 0)
+	if (gn_state_load(dp->config->state_dir, &dp->left_out, &status) != 0)
 		gn_log(GN_LOG_ERROR, "%s", status.message);
-	if (state) {
-		make_stored(dp, state);
-		gnomon__v1__dataplane_state__free_unpacked(state, NULL);
+	if (dp->left_out) {
+		make_stored(dp, GN_DP_METER);
+		make_stored(dp, GN_DP_PORT);
+		make_stored(dp, GN_DP_VOLUME);
+		make_stored(dp, GN_DP_MIRROR);
 	}
 	dp->saving = true;
 }

@@ -133,6 +133,7 @@ int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *reque
 		if (err)
 			return err;
 		volume->from_config = from_config;
+		gn_dp_forget(dp, GN_DP_VOLUME, request->name);
 		err = gn_dataplane_save(dp, status);
 	}
 	if (err)
@@ -162,6 +163,8 @@ int gn_dp_volume_delete(struct gn_dataplane *dp, const char *name, struct gn_sta
 {
 	struct gn_dp_volume *volume = gn_dp_volume_find(dp, name);
 
+	if (!volume && gn_dp_forget(dp, GN_DP_VOLUME, name))
+		return gn_dataplane_save(dp, status);
 	if (!volume)
 		return gn_status_set(status, GN_NOT_FOUND, "there is no volume '%.100s'", name);
 	if (volume->cloning)

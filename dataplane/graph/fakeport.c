@@ -18,7 +18,7 @@ static void keep(struct gn_fakeport *fake, struct rte_mbuf *mbuf)
 }
 
 static unsigned fake_tx(struct gn_port *port, struct rte_mbuf **mbufs, struct gn_packet **packets,
-			unsigned n)
+                        unsigned n)
 {
 	struct gn_fakeport *fake = (struct gn_fakeport *)port;
 	unsigned i;
@@ -32,11 +32,12 @@ static const struct gn_port_ops copying_ops = {.tx = fake_tx, .tx_copies = true}
 static const struct gn_port_ops owning_ops = {.tx = fake_tx};
 
 void gn_fakeport_init(struct gn_fakeport *fake, const char *name, bool copies,
-		      const struct gn_port_config *config)
+                      const struct gn_port_config *config)
 {
 	const struct gn_port_config trunk = {.name = name};
 
-	gn_port_init(&fake->port, copies ? &copying_ops : &owning_ops, NULL, config ? config : &trunk);
+	gn_port_init(&fake->port, copies ? &copying_ops : &owning_ops, NULL,
+	             config ? config : &trunk);
 	fake->copies = copies;
 	fake->n = 0;
 	fake->room = GN_FAKEPORT_MAX;

@@ -18,7 +18,7 @@ struct gn_fakeport {
 
 /* 'config' NULL: a trunk for every VLAN. */
 void gn_fakeport_init(struct gn_fakeport *fake, const char *name, bool copies,
-		      const struct gn_port_config *config);
+                      const struct gn_port_config *config);
 /* Forgets and frees what it has, and has room again. */
 void gn_fakeport_empty(struct gn_fakeport *fake);
 void gn_fakeport_fini(struct gn_fakeport *fake);

@@ -72,13 +72,13 @@ static void set_macs(uint8_t *frame, uint8_t to, uint8_t from)
 static uint32_t udp_frame(uint8_t *frame, uint8_t to, uint8_t from, uint16_t vlan)
 {
 	const struct gn_testframe_spec spec = {.protocol = IPPROTO_UDP,
-					       .outer_vlan = vlan,
-					       .source = 0x0a000001,
-					       .destination = 0x0a000002,
-					       .source_port = 1000,
-					       .destination_port = 2000,
-					       .payload = "0123456789abcdef0123456789abcdef",
-					       .n_payload = 32};
+	                                       .outer_vlan = vlan,
+	                                       .source = 0x0a000001,
+	                                       .destination = 0x0a000002,
+	                                       .source_port = 1000,
+	                                       .destination_port = 2000,
+	                                       .payload = "0123456789abcdef0123456789abcdef",
+	                                       .n_payload = 32};
 	uint32_t n = gn_testframe_build(&spec, frame);
 
 	set_macs(frame, to, from);
@@ -125,7 +125,7 @@ static void make_vm(struct gn_vm *vm)
 static int set_up(void **state)
 {
 	const struct gn_graph_config config = {
-		.pool = pool, .clones = clones, .tsc_hz = HZ, .seed = {3, 4}};
+	        .pool = pool, .clones = clones, .tsc_hz = HZ, .seed = {3, 4}};
 
 	now = 1000ull * HZ;
 	assert_int_equal(gn_graph_create(&config, &graph), 0);
@@ -158,7 +158,7 @@ static int set_up_vlans(void **state)
 	const struct gn_port_config access10 = {.name = "ports/a", .vlan = 10};
 	const struct gn_port_config access20 = {.name = "ports/b", .vlan = 20};
 	const struct gn_port_config trunk = {
-		.name = "ports/c", .trunk_vlans = some, .n_trunk_vlans = 2};
+	        .name = "ports/c", .trunk_vlans = some, .n_trunk_vlans = 2};
 	const struct gn_port_config uplink = {.name = "ports/net", .uplink = true};
 
 	set_up(state);
@@ -473,13 +473,23 @@ static void same_address_in_two_vlans(void **state)
 /* ---- hostile lengths ------------------------------------------------------------------------ */
 
 static const struct gn_testframe_spec shapes[] = {
-	{.payload = "GET / HTTP/1.1\r\n\r\n", .n_payload = 18, .tcp_flags = 0x18, .tcp_options = 12},
-	{.protocol = IPPROTO_UDP, .outer_vlan = 10, .destination_port = 53, .n_payload = 40,
-	 .payload = "\0\1\1\0\0\1\0\0\0\0\0\0\3www\7example\3com\0\0\1\0\1........"},
-	{.outer_vlan = 10, .inner_vlan = 30, .ip_options = 40, .tcp_flags = 2},
-	{.ipv6 = true, .n_extensions = 3, .protocol = IPPROTO_UDP, .payload = "xyz", .n_payload = 3},
-	{.ipv6 = true, .outer_vlan = 20, .payload = "\x16\3\1\0\x05\1\0\0\1\0", .n_payload = 10},
-	{.fragment = 0x2001, .protocol = IPPROTO_UDP, .payload = "fragment", .n_payload = 8},
+        {.payload = "GET / HTTP/1.1\r\n\r\n",
+         .n_payload = 18,
+         .tcp_flags = 0x18,
+         .tcp_options = 12},
+        {.protocol = IPPROTO_UDP,
+         .outer_vlan = 10,
+         .destination_port = 53,
+         .n_payload = 40,
+         .payload = "\0\1\1\0\0\1\0\0\0\0\0\0\3www\7example\3com\0\0\1\0\1........"},
+        {.outer_vlan = 10, .inner_vlan = 30, .ip_options = 40, .tcp_flags = 2},
+        {.ipv6 = true,
+         .n_extensions = 3,
+         .protocol = IPPROTO_UDP,
+         .payload = "xyz",
+         .n_payload = 3},
+        {.ipv6 = true, .outer_vlan = 20, .payload = "\x16\3\1\0\x05\1\0\0\1\0", .n_payload = 10},
+        {.fragment = 0x2001, .protocol = IPPROTO_UDP, .payload = "fragment", .n_payload = 8},
 };
 
 static void every_cut_of(const struct gn_testframe_spec *spec, struct gn_fakeport *from)
@@ -502,12 +512,12 @@ static void frames_cut_at_every_byte(void **state)
 {
 	struct gn_fakeport *const ports[] = {&a, &b, &c, &net};
 	struct gn_mirror_config config = {
-		.directions = {true, true},
-		.pool = pool,
-		.clones = clones,
-		.truncate_bytes = 30,
-		.n_filters = 1,
-		.filters = {{.flags = GN_PACKET_IPV4, .destination_port = 80}},
+	        .directions = {true, true},
+	        .pool = pool,
+	        .clones = clones,
+	        .truncate_bytes = 30,
+	        .n_filters = 1,
+	        .filters = {{.flags = GN_PACKET_IPV4, .destination_port = 80}},
 	};
 	struct gn_mirror_set set = {.n = 2};
 	struct gn_status status;
@@ -519,10 +529,10 @@ static void frames_cut_at_every_byte(void **state)
 	config.truncate_bytes = 0;
 	config.sink = GN_MIRROR_TO_TUNNEL;
 	config.tunnel = (struct gn_encap_config){.kind = GN_ENCAP_VXLAN,
-						 .local_mac = {2},
-						 .collector_mac = {4},
-						 .local_ip = 1,
-						 .collector_ip = 2};
+	                                         .local_mac = {2},
+	                                         .collector_mac = {4},
+	                                         .local_ip = 1,
+	                                         .collector_ip = 2};
 	assert_int_equal(gn_mirror_session_create(&config, &set.sessions[1], &status), 0);
 	gn_mirror_session_set_port(set.sessions[0], &c.port);
 	gn_mirror_session_set_port(set.sessions[1], &net.port);
@@ -566,33 +576,33 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up_trunks, tear_down)
 #define V(name) cmocka_unit_test_setup_teardown(name, set_up_vlans, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(floods_then_learns),
-		T(unicast_is_not_copied),
-		T(flooded_packets_share_one_buffer),
-		T(hairpin_and_link_local_stop_here),
-		T(stolen_address_is_dropped_and_counted),
-		T(isolated_port_hears_and_says_nothing),
-		T(full_ring_is_counted_on_both_sides),
-		T(meters_drop_what_is_too_much),
-		T(removed_port_is_forgotten),
-		T(many_ports_come_and_go),
-		T(aged_address_is_flooded),
-		V(access_to_trunk_is_tagged),
-		V(trunk_to_access_is_untagged),
-		V(tags_go_in_and_out_in_place),
-		V(trunk_to_trunk_stays_as_it_is),
-		V(guest_cannot_choose_its_vlan),
-		V(priority_tag_is_taken_off),
-		V(same_address_in_two_vlans),
-		T(frames_cut_at_every_byte),
-		V(frames_cut_at_every_byte),
-		V(out_of_mbufs_drops_and_counts),
+	        T(floods_then_learns),
+	        T(unicast_is_not_copied),
+	        T(flooded_packets_share_one_buffer),
+	        T(hairpin_and_link_local_stop_here),
+	        T(stolen_address_is_dropped_and_counted),
+	        T(isolated_port_hears_and_says_nothing),
+	        T(full_ring_is_counted_on_both_sides),
+	        T(meters_drop_what_is_too_much),
+	        T(removed_port_is_forgotten),
+	        T(many_ports_come_and_go),
+	        T(aged_address_is_flooded),
+	        V(access_to_trunk_is_tagged),
+	        V(trunk_to_access_is_untagged),
+	        V(tags_go_in_and_out_in_place),
+	        V(trunk_to_trunk_stays_as_it_is),
+	        V(guest_cannot_choose_its_vlan),
+	        V(priority_tag_is_taken_off),
+	        V(same_address_in_two_vlans),
+	        T(frames_cut_at_every_byte),
+	        V(frames_cut_at_every_byte),
+	        V(out_of_mbufs_drops_and_counts),
 	};
 
 	if (gn_eal_test_init() < 0)
 		return 1;
-	pool = rte_pktmbuf_pool_create("p", N_MBUFS, 0, GN_MIRROR_PRIV_SIZE, RTE_MBUF_DEFAULT_BUF_SIZE,
-				       SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("p", N_MBUFS, 0, GN_MIRROR_PRIV_SIZE,
+	                               RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	clones = rte_pktmbuf_pool_create("c", N_MBUFS, 0, GN_MIRROR_PRIV_SIZE, 0, SOCKET_ID_ANY);
 	if (!pool || !clones)
 		return 1;
