@@ -44,6 +44,22 @@ static int32_t block_max(const struct gn_recent *recent, uint32_t first, uint32_
 	return (int32_t)gn_small_unpack(most);
 }
 
+static uint32_t high_slot(const struct gn_predict *p, uint32_t step)
+{
+	return (uint32_t)((uint64_t)(step % p->day) * GN_HIGH_SLOTS / p->day);
+}
+
+static void learn_high(struct gn_predict *p, int32_t value)
+{
+	uint32_t step = p->history.n - 1, slot = high_slot(p, step);
+	uint16_t *high = &p->recent.high[slot];
+	int64_t old = (int64_t)gn_small_unpack(*high);
+
+	if (step && high_slot(p, step - 1) != slot)
+		old -= old / 8; /* once a day */
+	*high = gn_small_pack((uint64_t)gn_max64(old, value));
+}
+
 void gn_recent_observe(struct gn_predict *p)
 {
 	struct gn_recent *recent = &p->recent;
@@ -60,6 +76,7 @@ void gn_recent_observe(struct gn_predict *p)
 	}
 	block = &recent->blocks[recent->block];
 	*block = packed > *block ? packed : *block;
+	learn_high(p, value);
 	recent->max_6 = recent->max_24 = value;
 	recent->min_12 = value;
 	for (uint32_t lag = 1; lag < 24; lag++) {
@@ -81,6 +98,8 @@ void gn_recent_rescale(struct gn_recent *recent, unsigned int shift)
 	recent->min_12 >>= shift;
 	for (uint32_t i = 0; i < GN_RECENT_BLOCKS; i++)
 		recent->blocks[i] = gn_small_pack(gn_small_unpack(recent->blocks[i]) >> shift);
+	for (uint32_t i = 0; i < GN_HIGH_SLOTS; i++)
+		recent->high[i] = gn_small_pack(gn_small_unpack(recent->high[i]) >> shift);
 	for (uint32_t i = 0; i < GN_H; i++)
 		recent->error_fast_q4[i] >>= shift;
 }
@@ -140,6 +159,10 @@ void gn_features_make(const struct gn_predict *p, uint32_t index,
 	*f++ = relative(&scale, gn_history_at(&p->history, day_lag));
 	*f++ = relative(&scale, window_max(p, day_lag));
 	*f++ = relative(&scale, gn_panel_profile(p, 0, horizon));
+	*f++ = relative(&scale, gn_history_at(&p->history, day_lag + day));
+	*f++ = relative(&scale, window_max(p, day_lag + day));
+	*f++ = relative(&scale, (int32_t)gn_small_unpack(
+	                                recent->high[high_slot(p, p->history.n - 1 + horizon)]));
 	*f++ = relative(&scale, p->peak);
 	*f++ = log_ratio((uint64_t)recent->change_fast_q4, (uint64_t)recent->change_slow_q4);
 	*f++ = log_ratio((uint64_t)recent->error_fast_q4[index], unit_q4);
@@ -151,5 +174,5 @@ void gn_features_make(const struct gn_predict *p, uint32_t index,
 	*f++ = (int16_t)(gn_log2_q10(horizon) >> 2);
 	*f++ = (int16_t)(gn_log2_q10(p->history.n) >> 2);
 	*f++ = (int16_t)(gn_log2_q10(rhythm) >> 2);
-	_Static_assert(GN_N_FEATURES == 46, "count the lines above");
+	_Static_assert(GN_N_FEATURES == 49, "count the lines above");
 }

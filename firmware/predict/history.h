@@ -12,7 +12,7 @@
 #define GN_U_BITS        26
 #define GN_U_MAX         ((1 << GN_U_BITS) - 1)
 #define GN_HISTORY_EXACT 48
-#define GN_HISTORY_SIZE  592 /* two maximum horizons or periods (288) and the AR's lags */
+#define GN_HISTORY_SIZE  560 /* a longest lag, period or day twice (288) */
 
 struct gn_history {
 	uint32_t n; /* samples since the start, filled ones included */

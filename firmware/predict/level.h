@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GN_LEVEL_BINS     96
+#define GN_LEVEL_BINS     80
 #define GN_LEVEL_MEMORIES 2
 
 struct gn_level {

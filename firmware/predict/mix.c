@@ -9,7 +9,7 @@
 #include "firmware/predict/panel.h"
 
 #define REHEARSAL     128
-#define LOSS_MEMORY   512
+#define LOSS_MEMORY   384
 #define SHARPNESS_Q10 (12 << 10)
 
 void gn_mix_share_slots(struct gn_predict *p)
@@ -79,7 +79,7 @@ static void reweigh(struct gn_predict *p, uint32_t index)
 
 static void calibrate(struct gn_predict *p, uint32_t index, uint32_t q, int64_t off)
 {
-	static const int32_t rates_q16[GN_Q] = {1300, 2600, 3300, 6500};
+	static const int32_t rates_q16[GN_Q] = {400, 800, 1000, 2000};
 	int64_t level = gn_panel_levels_q16[q];
 	int64_t push = off > 0 ? level : level - 65536;
 

@@ -8,7 +8,7 @@
 #include "firmware/core/fixed.h"
 #include "firmware/predict/features.h"
 
-#define STACK_FORGET_Q24 16785608u /* 2^24 / 0.9995 */
+#define STACK_FORGET_Q24 16794010u /* 2^24 / 0.999 */
 #define SD_MEMORY        2016
 #define FAST_MEMORY      12
 
@@ -19,7 +19,7 @@ void gn_panel_init(struct gn_predict *p)
 	gn_autoreg_init(&p->ar);
 	gn_level_init(&p->level);
 	for (uint32_t i = 0; i < GN_H; i++)
-		gn_rls_reset(p->stack[i].d, p->stack[i].u, GN_STACK_N, (uint64_t)1 << 32);
+		gn_rls_reset(p->stack[i].d, p->stack[i].u, GN_STACK_N, (uint64_t)1 << 28);
 	p->norm = (struct gn_norm){.sd = 16, .inverse_sd_q36 = (int64_t)1 << 32};
 }
 

@@ -6,7 +6,7 @@
 
 #include "firmware/predict/state.h"
 
-#define GN_RESIDUAL_HALF_LIFE 400
+#define GN_RESIDUAL_HALF_LIFE 1000
 
 /* The levels of enum gn_predict_quantile, Q16. */
 extern const uint32_t gn_panel_levels_q16[GN_Q];

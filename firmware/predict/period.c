@@ -5,31 +5,38 @@
 
 #include "firmware/core/fixed.h"
 
-#define BLOCKS 4
-#define EVERY  16
+#define BLOCKS       4
+#define EVERY        16
+#define DISTANCE_MAX 128 /* Q5 */
 
-static void visit(struct gn_period *period, const struct gn_history *history, uint32_t block,
-                  int64_t inverse_sd_q36)
+/* Returns the largest sum seen. */
+static uint32_t visit(struct gn_period *period, const struct gn_history *history, uint32_t block,
+                      int64_t inverse_sd_q36)
 {
 	int32_t newest = gn_history_at(history, 0);
+	uint32_t dither = history->n * 2654435761u >> 24, most = 0;
 	uint32_t first = block == BLOCKS ? 1 : 1 + block * (GN_PERIOD_MAX / BLOCKS);
 	uint32_t last = block == BLOCKS ? GN_PERIOD_MAX : (block + 1) * (GN_PERIOD_MAX / BLOCKS);
 
 	if (history->n <= first)
-		return;
+		return 0;
 	if (last >= history->n)
 		last = history->n - 1;
 	for (uint32_t lag = first; lag <= last; lag++) {
 		int64_t distance = gn_abs64((int64_t)newest - gn_history_at(history, lag));
 
-		distance = (distance * (inverse_sd_q36 >> 12)) >> 16;
-		period->sums[lag] += (uint32_t)gn_min64(distance, 8 << 8);
+		/* to Q13, then to Q5 with a dither, since most distances are below one Q5 unit */
+		distance = (distance * (inverse_sd_q36 >> 12)) >> 11;
+		distance = gn_min64(distance, DISTANCE_MAX << 8) + ((dither + lag * 157) & 255);
+		period->sums[lag] = (uint16_t)(period->sums[lag] + (uint32_t)(distance >> 8));
+		most = period->sums[lag] > most ? period->sums[lag] : most;
 	}
+	return most;
 }
 
-static void forget(struct gn_period *period)
+static void forget(struct gn_period *period, uint32_t most)
 {
-	if (period->visits < 1024)
+	if (period->visits < 1024 && most < UINT16_MAX - 2 * DISTANCE_MAX)
 		return;
 	period->visits >>= 1;
 	period->halvings++;
@@ -50,7 +57,7 @@ int32_t gn_period_error(const struct gn_period *period, uint32_t lag)
 
 	if (lag > GN_PERIOD_MAX || visits == 0)
 		return -1;
-	return (int32_t)(((uint64_t)period->sums[lag] << 4) / visits);
+	return (int32_t)(((uint64_t)period->sums[lag] << 7) / visits);
 }
 
 /* The smallest error among the lags with two periods of evidence; a multiple of the true
@@ -89,20 +96,20 @@ void gn_period_observe(struct gn_period *period, const struct gn_history *histor
                        int64_t inverse_sd_q36)
 {
 	static const uint8_t shuffles[4] = {0x1b, 0x72, 0xc9, 0x8d}; /* two bits per step */
-	uint32_t step = history->n, block;
+	uint32_t step = history->n, block, most;
 
 	if (step <= GN_PERIOD_WARM) {
-		visit(period, history, BLOCKS, inverse_sd_q36);
+		most = visit(period, history, BLOCKS, inverse_sd_q36);
 		period->visits++;
 	} else {
 		uint32_t hash = ((step / BLOCKS) * 2654435761u) >> 30;
 
 		block = (shuffles[hash] >> (2 * (step % BLOCKS))) & 3;
-		visit(period, history, block, inverse_sd_q36);
+		most = visit(period, history, block, inverse_sd_q36);
 		if (step % BLOCKS == 0)
 			period->visits++;
 	}
-	forget(period);
+	forget(period, most);
 	if (step % EVERY == 0)
 		choose(period);
 }
@@ -110,7 +117,7 @@ void gn_period_observe(struct gn_period *period, const struct gn_history *histor
 bool gn_period_is_sound(const struct gn_period *period)
 {
 	for (uint32_t lag = 0; lag <= GN_PERIOD_MAX; lag++)
-		if (period->sums[lag] > (GN_PERIOD_WARM + 1) << 11)
+		if (period->sums[lag] > UINT16_MAX - DISTANCE_MAX)
 			return false;
 	return true;
 }

@@ -20,7 +20,7 @@ struct gn_period {
 	uint32_t halvings;
 	uint16_t best;                    /* the lag that forecasts best, 0: none yet */
 	uint16_t found;                   /* 'best' when it stands out as a rhythm, else 0 */
-	uint32_t sums[GN_PERIOD_MAX + 1]; /* |difference| / sd, Q8, at most 8 each */
+	uint16_t sums[GN_PERIOD_MAX + 1]; /* |difference| / sd, Q5, at most 4 each */
 };
 
 /* Takes the newest sample in; 'inverse_sd_q36' turns units into standard deviations. */

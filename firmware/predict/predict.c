@@ -12,6 +12,7 @@
 #include "firmware/predict/state.h"
 
 #define FIRST_BITS          20  /* the first non-zero value is scaled to about 2^20 units */
+#define REHEARSE_UNTIL      576 /* steps; later, experts are weighed by what they forecast */
 #define GAP_MAX             288 /* longer gaps are shortened: the lags have lost their meaning */
 #define INTERRUPTED_AFTER   3   /* missing samples in a row */
 #define DEFAULT_MIN_HISTORY 60
@@ -108,7 +109,7 @@ static void step(struct gn_predict *p, const struct gn_pack *pack, int32_t units
 		gn_mix_judge(p);
 	rhythm = p->period.best;
 	gn_panel_observe(p, real);
-	if (p->period.best != rhythm)
+	if (p->period.found && p->period.best != rhythm && p->history.n <= REHEARSE_UNTIL)
 		gn_mix_rehearse(p);
 	gn_mix_issue(p, pack);
 }

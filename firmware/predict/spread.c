@@ -4,7 +4,7 @@
 #include "firmware/core/fixed.h"
 #include "firmware/predict/history.h"
 
-#define SCALE_MEMORY 512
+#define SCALE_MEMORY 1500
 #define FIRST_STEP   40
 
 /* Magnitude in thirds of an octave above 2^-3; -1 below. ratio in Q8. */

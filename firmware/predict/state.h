@@ -15,7 +15,7 @@
 #define GN_Q             GN_PREDICT_N_QUANTILES
 #define GN_STACK_N       6
 #define GN_PROFILE_SLOTS 288
-#define GN_PENDING       48
+#define GN_PENDING       28
 
 /* The experts whose quantiles are aggregated. */
 enum gn_expert {
@@ -41,17 +41,19 @@ struct gn_pending {
 };
 
 #define GN_N_ONLINE   GN_EXPERT_MIX /* experts that learn on the card */
-#define GN_N_FEATURES 46
+#define GN_N_FEATURES 49
 
 /* Running figures of the newest samples, for features.h. Units. */
 #define GN_RECENT_BLOCK  12
 #define GN_RECENT_BLOCKS 24
+#define GN_HIGH_SLOTS    48
 struct gn_recent {
 	int32_t change_fast_q4, change_slow_q4; /* mean |change| */
 	int32_t error_fast_q4[GN_H];            /* mean |value - P50| */
 	int32_t above_q16[GN_H];                /* share of values above the mixture's P95 */
 	int32_t max_6, max_24, min_12;
 	uint16_t blocks[GN_RECENT_BLOCKS]; /* maxima of 12 steps each, small floats */
+	uint16_t high[GN_HIGH_SLOTS];      /* decaying maxima per time of day, small floats */
 	uint8_t block;                     /* the newest */
 };
 
