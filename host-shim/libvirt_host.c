@@ -973,11 +973,12 @@ int gn_host_destroy_shadow(struct gn_host *host, const char *name, struct gn_sta
 
 static int undefine(virDomainPtr domain)
 {
-	unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-	                 VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
-	int result = virDomainUndefineFlags(domain, flags | VIR_DOMAIN_UNDEFINE_NVRAM);
+	unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+	int result =
+	        virDomainUndefineFlags(domain, flags | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+	                                               VIR_DOMAIN_UNDEFINE_NVRAM);
 
-	/* Drivers without firmware do not know that flag. */
+	/* Drivers without firmware or checkpoints do not know those flags. */
 	if (result < 0 && virGetLastErrorCode() == VIR_ERR_INVALID_ARG)
 		result = virDomainUndefineFlags(domain, flags);
 	return result;

@@ -19,3 +19,9 @@ $(eval $(call test,shim_xml,host-shim/domain_xml_test.c host-shim/domain_xml.c $
 shim.fake := host-shim/fake_host.c host-shim/domain_xml.c
 $(eval $(call test,shim_execution,host-shim/execution_test.c $(shim.execution) $(shim.pure) $(shim.fake) \
 	$(channel.src),$(NNG_LIBS) $(XML_LIBS) -lpthread))
+$(eval $(call test,shim_worker,host-shim/worker_test.c host-shim/worker.c,-lpthread))
+$(eval $(call test,shim_stats,host-shim/stats_cache_test.c host-shim/stats_cache.c))
+$(eval $(call test,shim_libvirt,host-shim/libvirt_host_test.c $(shim.host) host-shim/command.c \
+	$(shim.core),-lvirt $(XML_LIBS) -lpthread))
+$(eval $(call test,shim_service,host-shim/service_test.c $(shim.service) $(shim.fake),\
+	-lsystemd $(NNG_LIBS) $(XML_LIBS) -lpthread))
