@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define VERIFY_SECONDS_DEFAULT 30
+#define TEXT_SIZE              256
 #define MIN_MEMORY_MIB_DEFAULT 64
 
 static const cyaml_schema_value_t text_schema = {
@@ -56,15 +57,16 @@ static const cyaml_schema_value_t config_schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_shim_config, config_fields),
 };
 
-/* Keeps libcyaml's first error line: the innermost cause. */
+/* Keeps libcyaml's first error line, the cause, and the first of its backtrace, the place. */
 static void keep_first(cyaml_log_t level, void *context, const char *format, va_list args)
 {
 	char *text = context;
+	size_t n = strlen(text);
 
-	if (level < CYAML_LOG_ERROR || text[0])
+	if (level < CYAML_LOG_ERROR || strstr(format, "Backtrace") || strstr(text, "in "))
 		return;
-	vsnprintf(text, 256, format, args);
-	text[strcspn(text, "\n")] = '\0';
+	vsnprintf(text + n, TEXT_SIZE - n, format, args);
+	text[n + strcspn(text + n, "\n")] = '\0';
 }
 
 static const cyaml_config_t *loader(char *text, cyaml_config_t *config)
@@ -137,7 +139,7 @@ int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn
 {
 	struct gn_shim_config *config = NULL;
 	cyaml_config_t cyaml;
-	char text[256];
+	char text[TEXT_SIZE];
 	cyaml_err_t result =
 	        cyaml_load_file(path, loader(text, &cyaml), &config_schema, (void **)&config, NULL);
 	int error;
@@ -145,6 +147,9 @@ int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn
 	if (result != CYAML_OK)
 		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s (%s)", path,
 		                     cyaml_strerror(result), text);
+	if (!config)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "%s is empty; gnomon-shim --help shows an example", path);
 	error = check(config, path, status);
 	if (error) {
 		gn_shim_config_free(config);
@@ -157,7 +162,7 @@ int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn
 void gn_shim_config_free(struct gn_shim_config *config)
 {
 	cyaml_config_t cyaml;
-	char text[256];
+	char text[TEXT_SIZE];
 
 	if (config)
 		cyaml_free(loader(text, &cyaml), &config_schema, config, 0);

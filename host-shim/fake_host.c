@@ -26,14 +26,26 @@ struct gn_host {
 
 static struct fake_world *used;
 
+struct fake_world *fake_world_open(int fd)
+{
+	void *memory =
+	        mmap(NULL, sizeof(struct fake_world), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
 struct fake_world *fake_world_new(void)
 {
-	struct fake_world *w =
-	        mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("fake libvirt", 0);
+	struct fake_world *w;
 	struct gn_vm *vm;
 
-	if (w == MAP_FAILED)
+	if (fd < 0 || ftruncate(fd, sizeof *w))
 		abort();
+	w = fake_world_open(fd);
+	w->fd = fd;
 	vm = &w->vms[0];
 	strcpy(vm->name, "web-1");
 	strcpy(vm->uuid, "ed68a2f8-2898-4158-b224-9f89109c281e");
@@ -45,6 +57,7 @@ struct fake_world *fake_world_new(void)
 
 void fake_world_free(struct fake_world *w)
 {
+	close(w->fd);
 	munmap(w, sizeof *w);
 }
 

@@ -21,6 +21,7 @@ enum fake_fault {
 };
 
 struct fake_world {
+	int fd;                     /* of this memory; inherited by children */
 	struct gn_vm vms[FAKE_VMS]; /* name empty: none */
 	_Atomic int changes;        /* that were carried out */
 	_Atomic int calls;          /* of functions that change */
@@ -37,6 +38,8 @@ struct fake_world {
 
 /* In memory shared with children. One running VM "web-1", 1 of 4 vCPUs, 256 of 1024 MiB. */
 struct fake_world *fake_world_new(void);
+/* The same memory, in a child that was given the descriptor. */
+struct fake_world *fake_world_open(int fd);
 void fake_world_free(struct fake_world *world);
 struct gn_vm *fake_vm(struct fake_world *world, const char *name); /* NULL: none */
 

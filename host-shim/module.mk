@@ -25,3 +25,5 @@ $(eval $(call test,shim_libvirt,host-shim/libvirt_host_test.c $(shim.host) host-
 	$(shim.core),-lvirt $(XML_LIBS) -lpthread))
 $(eval $(call test,shim_service,host-shim/service_test.c $(shim.service) $(shim.fake),\
 	-lsystemd $(NNG_LIBS) $(XML_LIBS) -lpthread))
+$(eval $(call test,shim_config,host-shim/config_test.c host-shim/config.c host-shim/command.c \
+	$(shim.core),-lcyaml))

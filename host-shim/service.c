@@ -18,7 +18,7 @@
 #define MAX_WAITERS        8
 #define TICK_US            250000u
 #define HOST_PATIENCE_US   1000000u /* then GetHost is answered from what is known */
-#define DEADLINE_MARGIN_US 50000u   /* a late answer is given this long before the caller leaves */
+#define DEADLINE_MARGIN_US 100000u  /* a late answer is given this long before the caller leaves */
 #define DESTROY_WAIT_MS    3000
 
 /* A command under way. Owner: control; while 'running', 'execution' is its thread's. */
@@ -427,6 +427,7 @@ static int ask(struct gn_service *s, enum gn_wire_method method, struct gn_chann
 		return -EAGAIN;
 	}
 	s->query_list = q;
+	run_due(s);
 	return 0;
 }
 
@@ -463,11 +464,17 @@ static void on_get_stats(void *context, struct gn_channel_call *call,
 /* ---- time
  * ---------------------------------------------------------------------------------------- */
 
-static bool is_leaving(const struct gn_channel_call *call, uint64_t wall_us)
+/* When its caller has to be answered at the latest, wall time. */
+static uint64_t leaving_us(const struct gn_channel_call *call)
 {
 	uint64_t deadline_us = gn_channel_call_deadline_us(call);
 
-	return deadline_us && wall_us + DEADLINE_MARGIN_US >= deadline_us;
+	return deadline_us > DEADLINE_MARGIN_US ? deadline_us - DEADLINE_MARGIN_US : UINT64_MAX;
+}
+
+static bool is_leaving(const struct gn_channel_call *call, uint64_t wall_us)
+{
+	return wall_us >= leaving_us(call);
 }
 
 /* Whoever is about to give up is told why. */
@@ -525,10 +532,34 @@ static void keep_connected(struct gn_service *s)
 	s->connect_pending = ask(s, GN_WIRE_EXECUTE, NULL) == 0;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void arm(struct gn_service *s, uint64_t at_us)
 {
 	sd_event_source_set_time(s->timer, at_us);
 	sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
+/* When (monotonic) somebody has to be told that it takes too long; at most 'next_us'. */
+static uint64_t next_leaving(const struct gn_service *s, uint64_t now_us, uint64_t next_us)
+{
+	uint64_t wall_us = gn_clock_wall_us(), first_us = UINT64_MAX;
+	const struct operation *op;
+	const struct query *q;
+	unsigned i;
+
+	for (op = s->operations; op; op = op->next)
+		for (i = 0; i < op->n_waiters; i++)
+			first_us = earlier(first_us, leaving_us(op->waiters[i]));
+	for (q = s->query_list; q; q = q->next)
+		if (q->call)
+			first_us = earlier(first_us, leaving_us(q->call));
+	if (first_us == UINT64_MAX)
+		return next_us;
+	return earlier(next_us, first_us > wall_us ? now_us + (first_us - wall_us) : now_us);
 }
 
 /* Starts every step that is due and sets the timer for the next one. */
@@ -540,10 +571,10 @@ static void run_due(struct gn_service *s)
 	for (op = s->operations; op; op = op->next) {
 		if (!op->running && op->due_us <= now_us && !is_blocked(op))
 			start_step(op, now_us);
-		if (!op->running && op->due_us > now_us && op->due_us < next_us)
-			next_us = op->due_us;
+		if (!op->running && op->due_us > now_us)
+			next_us = earlier(next_us, op->due_us);
 	}
-	arm(s, next_us);
+	arm(s, next_leaving(s, now_us, next_us));
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *context)

@@ -1,6 +1,6 @@
 /* service_test.c - the whole shim behind its socket, with a fake libvirt: duplicates, hanging
- * calls, an absent libvirt, a shim that is killed and comes back. The shim is a child process;
- * the test is the card. */
+ * calls, an absent libvirt, a shim that is killed and comes back. The shim is this program again,
+ * as a child process (nng may not be used on both sides of a fork); the test is the card. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static struct gn_channel_client *client;
 /* ---- the shim -----------------------------------------------------------------------------------
  */
 
-static void serve(void)
+static int serve(int fd)
 {
 	struct gn_service_config config = {
 	        .url = url,
@@ -58,27 +58,34 @@ static void serve(void)
 	sigset_t set;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	gn_log_init("shim-test", GN_LOG_ERROR);
+	gn_domain_xml_init();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	fake_use(fake);
+	fake_use(fake_world_open(fd));
 	if (sd_event_new(&event) < 0 || sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL) < 0 ||
 	    gn_service_create(&config, event, &service, &status)) {
 		fprintf(stderr, "shim: %s\n", status.message);
-		_exit(1);
+		return 1;
 	}
 	sd_event_loop(event);
 	if (gn_service_destroy(service))
 		_exit(3);
 	sd_event_unref(event);
-	_exit(0);
+	return 0;
 }
 
 static void start(void)
 {
+	char fd[16];
+
+	snprintf(fd, sizeof fd, "%d", fake->fd);
 	shim = fork();
-	if (shim == 0)
-		serve();
+	if (shim == 0) {
+		execl("/proc/self/exe", "shim", "serve", fd, url, journal, NULL);
+		_exit(127);
+	}
 	assert_true(shim > 0);
 }
 
@@ -464,8 +471,6 @@ static int clean(void **state)
 
 static int set_up(void **state)
 {
-	gn_log_init("shim-test", GN_LOG_ERROR);
-	gn_domain_xml_init();
 	if (!mkdtemp(directory))
 		return -1;
 	snprintf(url, sizeof url, "ipc://%s/shim.ipc", directory);
@@ -484,7 +489,7 @@ static int tear_down(void **state)
 	return rmdir(directory);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(tells_about_the_host, reset, clean),
@@ -499,5 +504,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(resolves_by_itself, reset, clean),
 	};
 
+	if (argc == 5 && !strcmp(argv[1], "serve")) {
+		snprintf(url, sizeof url, "%s", argv[3]);
+		snprintf(journal, sizeof journal, "%s", argv[4]);
+		return serve(atoi(argv[2]));
+	}
 	return cmocka_run_group_tests_name("shim service", tests, set_up, tear_down);
 }
