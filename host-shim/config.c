@@ -22,7 +22,7 @@ static const cyaml_schema_field_t tls_fields[] = {
 
 static const cyaml_schema_field_t limits_fields[] = {
         /* Name patterns, '*' and '?': the VMs that a card may command. */
-        CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct gn_shim_limits, vms, &text_schema, 1,
+        CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct gn_shim_limits, vms, &text_schema, 0,
                              256),
         /* Directories below which shadows' sockets, files and pools lie. */
         CYAML_FIELD_SEQUENCE("shadow_paths", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -85,6 +85,11 @@ static int check_limits(const struct gn_shim_limits *l, const char *path, struct
 {
 	unsigned i;
 
+	if (!l->vms_count)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "%s: limits.vms is empty; name the VMs that a card may "
+		                     "command ('*' for all)",
+		                     path);
 	if (l->max_vcpus < 1 || l->max_vcpus > 4096)
 		return gn_status_set(status, GN_OUT_OF_RANGE,
 		                     "%s: limits.max_vcpus is %u; use 1 to 4096", path,
