@@ -14,8 +14,9 @@ import threading
 import time
 
 BUILD = os.path.abspath(os.environ.get("GN_BUILD", "build"))
-KILLS = 12
-GUEST_KILLS = 6
+KILLS = 8
+STOPS = 4
+GUEST_KILLS = 4
 IMAGE_BYTES = 64 << 20
 results = []
 
@@ -106,7 +107,7 @@ def restart_often(dataplane, times, how, seed, still_running):
     return resubmitted
 
 
-def front_end_load(directory, how, seed):
+def front_end_load(directory, how, times, seed):
     dataplane = Dataplane(directory)
     stop = None
     dataplane.start()
@@ -119,14 +120,14 @@ def front_end_load(directory, how, seed):
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         stop = load
         dataplane.wait_connected()
-        resubmitted = restart_often(dataplane, KILLS, how, seed, lambda: load.poll() is None)
+        resubmitted = restart_often(dataplane, times, how, seed, lambda: load.poll() is None)
         load.send_signal(signal.SIGINT)
         out, err = load.communicate(timeout=60)
         report = json.loads(out)
         assert load.returncode == 0, f"{out.decode()} {err.decode()} {dataplane.log()}"
         for name in ("errors", "mismatches", "duplicates", "lost"):
             assert report[name] == 0, f"{name}: {report}"
-        assert report["reconnects"] >= KILLS, report
+        assert report["reconnects"] >= times, report
         assert report["writes"] > 100 and report["verified_blocks"] > 100, report
         return resubmitted
     finally:
@@ -137,12 +138,12 @@ def front_end_load(directory, how, seed):
 
 
 def killed_under_front_end(directory):
-    resubmitted = front_end_load(directory, signal.SIGKILL, 11)
+    resubmitted = front_end_load(directory, signal.SIGKILL, KILLS, 11)
     assert resubmitted > 0, "no request was ever in flight at a kill: the test tested nothing"
 
 
 def stopped_under_front_end(directory):
-    front_end_load(directory, signal.SIGTERM, 12)
+    front_end_load(directory, signal.SIGTERM, STOPS, 12)
 
 
 class Guest:
@@ -196,7 +197,7 @@ def killed_under_guest(directory):
         wait_for(lambda: os.path.exists(dataplane.socket), 20, "the volume's socket")
         guest = Guest(directory, dataplane.socket)
         wait_for(lambda: any("gn: " in line for line in guest.lines), 60, "the guest's boot")
-        guest.ask("verify 18", "gn: ok")
+        guest.ask("verify 12", "gn: ok")
         restart_often(dataplane, GUEST_KILLS, signal.SIGKILL, 13,
                       lambda: guest.process.poll() is None)
         end = wait_for(lambda: (lambda s: s if not s["verify_running"] else None)(guest.status()), 60,
