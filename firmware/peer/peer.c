@@ -71,7 +71,18 @@ static void on_done(void *context, const struct gn_status *status, const Protobu
 	free(call);
 }
 
-void gn_peer_call(struct gn_peer *peer, unsigned method, const ProtobufCMessage *request,
+/* A name that is not in the service is a bug. */
+static unsigned index_of(const ProtobufCServiceDescriptor *service, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < service->n_methods; i++)
+		if (strcmp(service->methods[i].name, name) == 0)
+			return i;
+	abort();
+}
+
+void gn_peer_call(struct gn_peer *peer, const char *method, const ProtobufCMessage *request,
                   uint64_t timeout_us, gn_channel_done *done, void *context)
 {
 	struct call *call = gn_message_alloc(sizeof *call);
@@ -79,8 +90,8 @@ void gn_peer_call(struct gn_peer *peer, unsigned method, const ProtobufCMessage 
 	call->peer = peer;
 	call->done = done;
 	call->context = context;
-	if (gn_channel_client_call(peer->client, peer->service, method, request, timeout_us,
-	                           on_done, call, &call->status) == 0)
+	if (gn_channel_client_call(peer->client, peer->service, index_of(peer->service, method),
+	                           request, timeout_us, on_done, call, &call->status) == 0)
 		return;
 	*peer->unsent_end = call;
 	peer->unsent_end = &call->next;

@@ -24,8 +24,9 @@ void gn_peer_process(struct gn_peer *peer);
 /* A few times a second: answers the calls that could not be sent. */
 void gn_peer_tick(struct gn_peer *peer);
 
-/* 'done' is called once, never before this returns. */
-void gn_peer_call(struct gn_peer *peer, unsigned method, const ProtobufCMessage *request,
+/* Calls the service's method of that name. 'done' is called once, never before this
+ * returns. */
+void gn_peer_call(struct gn_peer *peer, const char *method, const ProtobufCMessage *request,
                   uint64_t timeout_us, gn_channel_done *done, void *context);
 
 bool gn_peer_is_connected(const struct gn_peer *peer);

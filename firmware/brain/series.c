@@ -1,0 +1,204 @@
+/* series.c - see series.h. */
+#include "firmware/brain/series.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "firmware/message/message.h"
+
+static struct gn_predict_config predict_config(const struct gn_config *config)
+{
+	struct gn_predict_config p = {
+	        .period_us = config->predict_period_ms * 1000ull,
+	        .n_horizons = config->horizons_count,
+	        .min_history = config->min_history,
+	};
+
+	memcpy(p.horizons, config->horizons, config->horizons_count * sizeof *config->horizons);
+	return p;
+}
+
+static void begin_predictor(struct gn_series *series, const struct gn_config *config)
+{
+	struct gn_predict_config p = predict_config(config);
+
+	if (gn_predict_init(series->predict, &p))
+		abort(); /* config.c has checked the same ranges */
+	series->n_forecasts = 0;
+}
+
+void gn_series_init(struct gn_series *series, const struct gn_config *config,
+                    enum gn_resource resource, const struct gn_policy_rules *rules)
+{
+	*series = (struct gn_series){.resource = resource, .rules = *rules};
+	gn_policy_window_init(&series->window, rules->shrink_after_us);
+	series->predict = gn_message_alloc(gn_predict_size);
+	begin_predictor(series, config);
+}
+
+void gn_series_fini(struct gn_series *series)
+{
+	free(series->predict);
+	series->predict = NULL;
+}
+
+void gn_series_set_rules(struct gn_series *series, const struct gn_policy_rules *rules)
+{
+	if (rules->shrink_after_us != series->rules.shrink_after_us)
+		gn_policy_window_init(&series->window, rules->shrink_after_us);
+	series->rules = *rules;
+	series->hold_us = 0;
+}
+
+const struct gn_predict_forecast *gn_series_deciding(const struct gn_series *series,
+                                                     const struct gn_config *config)
+{
+	const struct gn_predict_forecast *best = NULL;
+	uint32_t i;
+
+	for (i = 0; i < series->n_forecasts; i++) {
+		uint64_t ahead =
+		        series->forecasts[i].horizon * (config->predict_period_ms * 1000ull);
+
+		if (i == 0 || ahead <= series->rules.horizon_us)
+			best = &series->forecasts[i];
+	}
+	return best;
+}
+
+static uint64_t step_of(const struct gn_config *config, uint64_t card_us)
+{
+	uint64_t period_us = config->predict_period_ms * 1000ull;
+
+	return (card_us + period_us / 2) / period_us;
+}
+
+int64_t gn_series_forecast_for(const struct gn_series *series, const struct gn_config *config,
+                               uint64_t card_us)
+{
+	uint64_t step = step_of(config, card_us);
+
+	return series->ring[step % GN_SERIES_RING].step == step
+	               ? series->ring[step % GN_SERIES_RING].p95
+	               : 0;
+}
+
+static void remember_forecast(struct gn_series *series, const struct gn_config *config)
+{
+	const struct gn_predict_forecast *deciding = gn_series_deciding(series, config);
+	uint64_t step;
+
+	if (!deciding)
+		return;
+	step = step_of(config, series->card_us) + deciding->horizon;
+	series->ring[step % GN_SERIES_RING].step = step;
+	series->ring[step % GN_SERIES_RING].p95 = deciding->quantiles[GN_P95];
+}
+
+static void end_step(struct gn_series *series, const struct gn_config *config, uint64_t card_us)
+{
+	/* What a rate needed is its mean; memory must hold the most at any time. */
+	int64_t value = series->resource == GN_RESOURCE_MEMORY
+	                        ? series->step_maximum
+	                        : series->step_sum / series->n_in_step;
+	uint32_t i;
+
+	series->n_in_step = 0;
+	if (gn_predict_observe(series->predict, card_us, value))
+		return;
+	series->n_forecasts = 0;
+	for (i = 0; i < config->horizons_count; i++)
+		if (gn_predict_forecast(series->predict, i, &series->forecasts[i]) == 0)
+			series->n_forecasts = i + 1;
+	series->made_us = card_us;
+	remember_forecast(series, config);
+}
+
+/* Adds a value to the step; true when it ended the step. */
+static bool gather(struct gn_series *series, const struct gn_config *config, uint64_t card_us,
+                   int64_t value)
+{
+	uint64_t period_us = config->predict_period_ms * 1000ull;
+	uint64_t sample_us = config->period_ms * 1000ull;
+
+	if (series->n_in_step == 0) {
+		series->step_begin_us = card_us - sample_us;
+		series->step_sum = 0;
+		series->step_maximum = 0;
+	}
+	series->step_sum += value;
+	series->n_in_step++;
+	if (value > series->step_maximum)
+		series->step_maximum = value;
+	if (card_us - series->step_begin_us + sample_us / 2 < period_us)
+		return false;
+	end_step(series, config, card_us);
+	return true;
+}
+
+static uint64_t gap_of(const struct gn_config *config)
+{
+	return config->period_ms * 3000ull + 2000000;
+}
+
+int gn_series_observe(struct gn_series *series, const struct gn_config *config, uint64_t card_us,
+                      const struct gn_demand_value *value)
+{
+	int64_t before = series->newest.allocated;
+	bool had = series->seen;
+
+	if (had && card_us <= series->card_us)
+		return -ERANGE;
+	series->seen = true;
+	series->newest = *value;
+	series->card_us = card_us;
+	if (had && before && value->allocated && before != value->allocated)
+		gn_predict_note_resize(series->predict, before, value->allocated);
+	gn_policy_window_add(&series->window, card_us, gap_of(config), value->value);
+	return gather(series, config, card_us, value->value) ? 1 : 0;
+}
+
+/* ---- as bytes ------------------------------------------------------------------- */
+
+/* What the stored state was made under; other settings need another state. */
+struct head {
+	uint64_t card_us;
+	struct gn_predict_config config;
+};
+
+void *gn_series_export(const struct gn_series *series, const struct gn_config *config, size_t *size)
+{
+	char *bytes = gn_message_alloc(sizeof(struct head) + gn_predict_blob_max);
+	struct head head;
+
+	memset(&head, 0, sizeof head);
+	head.card_us = series->made_us;
+	head.config = predict_config(config);
+	memcpy(bytes, &head, sizeof head);
+	*size = sizeof head +
+	        gn_predict_export(series->predict, bytes + sizeof head, gn_predict_blob_max);
+	return bytes;
+}
+
+int gn_series_import(struct gn_series *series, const struct gn_config *config, const void *bytes,
+                     size_t size)
+{
+	struct gn_predict_config now = predict_config(config);
+	struct head head;
+
+	if (size <= sizeof head)
+		return -EBADMSG;
+	memcpy(&head, bytes, sizeof head);
+	if (head.config.period_us != now.period_us || head.config.n_horizons != now.n_horizons ||
+	    head.config.min_history != now.min_history ||
+	    memcmp(head.config.horizons, now.horizons, sizeof now.horizons) != 0)
+		return -EBADMSG;
+	if (gn_predict_import(series->predict, (const char *)bytes + sizeof head,
+	                      size - sizeof head)) {
+		begin_predictor(series, config);
+		return -EBADMSG;
+	}
+	series->card_us = head.card_us;
+	series->made_us = head.card_us;
+	return 0;
+}

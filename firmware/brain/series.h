@@ -1,0 +1,72 @@
+/* series.h - one resource of one VM: its newest value, its predictor, what was seen of it,
+ * its rules, and the newest decision.
+ *
+ * Times here are card time: the wall clock, but never back (brain.h). One thread. */
+#ifndef GN_BRAIN_SERIES_H
+#define GN_BRAIN_SERIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "firmware/config/config.h"
+#include "firmware/demand/demand.h"
+#include "firmware/policy/policy.h"
+#include "firmware/predict/predict.h"
+
+#define GN_SERIES_RING 512
+
+struct gn_series {
+	enum gn_resource resource;
+	bool seen;
+	struct gn_demand_value newest;
+	uint64_t card_us; /* of the newest value */
+
+	struct gn_policy_rules rules;
+	struct gn_policy_window window;
+	struct gn_policy_decision decision; /* newest */
+	bool has_decision;
+	uint64_t changed_us; /* wall: the allocation last changed; 0: never seen to */
+	uint64_t hold_us;    /* wall: no new plan before (one was rejected or failed) */
+
+	struct gn_predict *predict;
+	uint32_t n_forecasts;
+	struct gn_predict_forecast forecasts[GN_PREDICT_MAX_HORIZONS];
+	uint64_t made_us;
+	/* The step that is being gathered. */
+	uint64_t step_begin_us;
+	int64_t step_sum;
+	int64_t step_maximum;
+	uint32_t n_in_step;
+	/* P95 made one decision horizon earlier, by the step that it is for. */
+	struct {
+		uint64_t step;
+		int64_t p95;
+	} ring[GN_SERIES_RING];
+};
+
+/* 'rules' must have been checked. */
+void gn_series_init(struct gn_series *series, const struct gn_config *config,
+                    enum gn_resource resource, const struct gn_policy_rules *rules);
+void gn_series_fini(struct gn_series *series);
+
+/* Feeds a value. Returns 0: kept; 1: kept, and a step ended, so there are new forecasts;
+ * -ERANGE: not newer than the last one. */
+int gn_series_observe(struct gn_series *series, const struct gn_config *config, uint64_t card_us,
+                      const struct gn_demand_value *value);
+/* Other rules: what was seen so far is kept where the window stays the same. */
+void gn_series_set_rules(struct gn_series *series, const struct gn_policy_rules *rules);
+
+/* The P95 that was forecast for this instant, one decision horizon before; 0: none. */
+int64_t gn_series_forecast_for(const struct gn_series *series, const struct gn_config *config,
+                               uint64_t card_us);
+/* The forecast that decides: the furthest within the policy's horizon. NULL: none. */
+const struct gn_predict_forecast *gn_series_deciding(const struct gn_series *series,
+                                                     const struct gn_config *config);
+
+/* State of the predictor as bytes, for the caller to free(), and back. Import refuses
+ * (-EBADMSG) what is damaged or was made under another configuration. */
+void *gn_series_export(const struct gn_series *series, const struct gn_config *config,
+                       size_t *size);
+int gn_series_import(struct gn_series *series, const struct gn_config *config, const void *bytes,
+                     size_t size);
+
+#endif

@@ -1,0 +1,34 @@
+/* ingest.h - brings in what the card sees: the dataplane's samples as they are published,
+ * the shim's statistics and the dataplane's lists as they are polled.
+ *
+ * Polls are never piled up: while one waits for its answer the next turn is left out, and
+ * each has a deadline. What comes goes to the brain and the view. One thread. */
+#ifndef GN_INGEST_H
+#define GN_INGEST_H
+
+#include "firmware/brain/brain.h"
+#include "firmware/ingest/view.h"
+#include "firmware/peer/peer.h"
+
+struct gn_ingest;
+
+struct gn_ingest_hooks {
+	void *context;
+	/* After new lists of ports and volumes. */
+	void (*listed)(void *context);
+};
+
+/* All is borrowed. 'samples_url' is where the dataplane publishes. */
+int gn_ingest_create(struct gn_brain *brain, struct gn_peer *shim, struct gn_peer *dataplane,
+                     struct gn_view *view, const char *samples_url,
+                     const struct gn_ingest_hooks *hooks, struct gn_ingest **out,
+                     struct gn_status *status);
+/* After the peers, whose last answers come here. NULL is fine. */
+void gn_ingest_destroy(struct gn_ingest *ingest);
+
+int gn_ingest_fd(const struct gn_ingest *ingest);
+void gn_ingest_process(struct gn_ingest *ingest);
+/* Every period: polls. */
+void gn_ingest_tick(struct gn_ingest *ingest, struct gn_time now);
+
+#endif
