@@ -23,13 +23,34 @@ struct burst {
 	struct gn_packet **packets;
 };
 
+_Static_assert(GN_PORT_BURST <= 32 && GN_PORT_BURST <= GN_FDB_MAX_BURST, "a bit for each packet");
+
 static void drop(struct rte_mbuf *mbuf, uint64_t *counter)
 {
 	++*counter;
 	rte_pktmbuf_free(mbuf);
 }
 
-static void set_frame(struct gn_packet *packet, const struct rte_mbuf *mbuf)
+/* Takes the packets out whose bits are set. 'vm' may be NULL. */
+static void drop_marked(struct burst *burst, uint32_t marked, uint64_t *counter, struct gn_vm *vm,
+                        enum gn_direction direction)
+{
+	unsigned i, kept = 0;
+
+	for (i = 0; i < burst->n; i++) {
+		if (marked >> i & 1) {
+			drop(burst->mbufs[i], counter);
+			continue;
+		}
+		burst->mbufs[kept] = burst->mbufs[i];
+		burst->packets[kept++] = burst->packets[i];
+	}
+	if (vm && vm->feature)
+		gn_feature_dropped(vm->feature, direction, burst->n - kept);
+	burst->n = kept;
+}
+
+static inline void set_frame(struct gn_packet *packet, const struct rte_mbuf *mbuf)
 {
 	packet->data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	packet->length = mbuf->pkt_len;
@@ -68,7 +89,8 @@ static bool strip_priority_tag(struct rte_mbuf *mbuf, struct gn_packet *packet)
 }
 
 /* Puts the packet into its VLAN; false: not allowed here. */
-static bool admit(const struct gn_port *port, struct rte_mbuf *mbuf, struct gn_packet *packet)
+static inline bool admit(const struct gn_port *port, struct rte_mbuf *mbuf,
+                         struct gn_packet *packet)
 {
 	uint16_t vlan = 0;
 
@@ -87,38 +109,41 @@ static bool admit(const struct gn_port *port, struct rte_mbuf *mbuf, struct gn_p
 	return port->all_vlans || gn_port_allows_vlan(port, packet->vlan);
 }
 
-static void parse(struct gn_graph *graph, struct burst *burst)
+static void parse(struct gn_graph *graph, const struct burst *burst)
 {
+	struct rte_mbuf *const *mbufs = burst->mbufs;
+	struct gn_packet **packets = burst->packets;
+	const unsigned n = burst->n;
 	unsigned i;
 
-	for (i = 0; i < burst->n; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(burst->mbufs[i], void *));
-	for (i = 0; i < burst->n; i++) {
-		burst->packets[i] = &graph->packets[i];
-		set_frame(burst->packets[i], burst->mbufs[i]);
+	for (i = 0; i < n; i++) {
+		struct gn_packet *packet = &graph->packets[i];
+
+		set_frame(packet, mbufs[i]);
+		rte_prefetch0(packet->data);
+		packets[i] = packet;
 	}
-	gn_packet_parse_burst(burst->packets, burst->n);
+	gn_packet_parse_burst(packets, n);
 }
 
 static void admit_all(struct gn_port *port, struct burst *burst)
 {
-	unsigned i, kept = 0;
+	struct rte_mbuf *const *mbufs = burst->mbufs;
+	struct gn_packet *const *packets = burst->packets;
+	const unsigned n = burst->n;
+	uint32_t refused = 0;
 	uint64_t bytes = 0;
+	unsigned i;
 
-	for (i = 0; i < burst->n; i++) {
-		bytes += burst->packets[i]->length;
-		if (unlikely(!admit(port, burst->mbufs[i], burst->packets[i]))) {
-			drop(burst->mbufs[i], &port->counters.tx_dropped_malformed);
-			if (port->vm && port->vm->feature)
-				gn_feature_dropped(port->vm->feature, GN_TX, 1);
-			continue;
-		}
-		burst->mbufs[kept] = burst->mbufs[i];
-		burst->packets[kept++] = burst->packets[i];
+	for (i = 0; i < n; i++) {
+		bytes += packets[i]->length;
+		if (unlikely(!admit(port, mbufs[i], packets[i])))
+			refused |= 1u << i;
 	}
-	port->counters.tx_packets += burst->n;
+	port->counters.tx_packets += n;
 	port->counters.tx_bytes += bytes;
-	burst->n = kept;
+	if (unlikely(refused))
+		drop_marked(burst, refused, &port->counters.tx_dropped_malformed, port->vm, GN_TX);
 }
 
 /* Drops what is over the VM's rate. */
@@ -126,21 +151,16 @@ static void meter(struct gn_vm *vm, enum gn_direction direction, struct burst *b
                   uint64_t *dropped, uint64_t now)
 {
 	struct gn_meter *rate = &vm->meters[direction];
-	unsigned i, kept = 0;
+	uint32_t over = 0;
+	unsigned i;
 
 	if (likely(!rate->bps))
 		return;
-	for (i = 0; i < burst->n; i++) {
-		if (!gn_meter_pass(rate, now, burst->packets[i]->length)) {
-			drop(burst->mbufs[i], dropped);
-			continue;
-		}
-		burst->mbufs[kept] = burst->mbufs[i];
-		burst->packets[kept++] = burst->packets[i];
-	}
-	if (vm->feature && kept < burst->n)
-		gn_feature_dropped(vm->feature, direction, burst->n - kept);
-	burst->n = kept;
+	for (i = 0; i < burst->n; i++)
+		if (!gn_meter_pass(rate, now, burst->packets[i]->length))
+			over |= 1u << i;
+	if (over)
+		drop_marked(burst, over, dropped, vm, direction);
 }
 
 /* The sender's side: features, mirror, meter. */
@@ -314,23 +334,21 @@ static void send_burst(struct gn_port *from, struct gn_port *to, struct burst *b
 		rte_pktmbuf_free_bulk(burst->mbufs + i, burst->n - i);
 }
 
-static void deliver(struct gn_graph *graph, struct gn_port *from, struct gn_port *to, uint64_t now)
+static void deliver(struct gn_graph *graph, struct gn_port *from, struct gn_port *to,
+                    struct burst *burst, uint64_t now)
 {
-	struct burst burst = {to->out.n, to->out.mbufs, to->out.packets};
-
-	to->out.n = 0;
 	if (!from->vlan != !to->vlan)
-		retag(graph, to, &burst);
+		retag(graph, to, burst);
 	if (to->vm)
-		enter_vm(to, &burst, now);
-	if (burst.n)
-		send_burst(from, to, &burst, now);
+		enter_vm(to, burst, now);
+	if (burst->n)
+		send_burst(from, to, burst, now);
 }
 
 /* ---- the switch -------------------------------------------------------------------- */
 
-static inline void queue_for(struct gn_graph *graph, struct gn_port *to, struct rte_mbuf *mbuf,
-                             struct gn_packet *packet)
+static void queue_for(struct gn_graph *graph, struct gn_port *to, struct rte_mbuf *mbuf,
+                      struct gn_packet *packet)
 {
 	struct gn_port_out *out = &to->out;
 
@@ -359,65 +377,67 @@ static void flood(struct gn_graph *graph, struct gn_port *from, struct rte_mbuf 
 	rte_pktmbuf_free(mbuf);
 }
 
-/* False: the source address is another port's. */
-static inline bool learn(struct gn_graph *graph, struct gn_port *from, uint64_t key,
-                         uint32_t now_ms)
+/* Packets of one burst to several targets. */
+static void distribute(struct gn_graph *graph, struct gn_port *from, const struct burst *burst,
+                       const uint16_t *ports, uint64_t now)
 {
-	enum gn_fdb_learn verdict;
-
-	if (likely(key == from->learnt_key && now_ms == from->learnt_ms))
-		return true;
-	verdict = gn_fdb_learn(graph->fdb, key, from->index, now_ms);
-	if (verdict == GN_FDB_KNOWN) {
-		from->learnt_key = key;
-		from->learnt_ms = now_ms;
-	}
-	return verdict != GN_FDB_REFUSED;
-}
-
-static void refuse(struct gn_port *from, struct rte_mbuf *mbuf)
-{
-	drop(mbuf, &from->counters.tx_dropped_spoofed);
-	if (from->vm && from->vm->feature)
-		gn_feature_dropped(from->vm->feature, GN_TX, 1);
-}
-
-/* Learns sources and queues every packet for its targets. */
-static void forward(struct gn_graph *graph, struct gn_port *from, struct burst *burst, uint64_t now)
-{
-	uint32_t now_ms = (uint32_t)(now / graph->cycles_per_ms);
-	uint64_t keys[GN_PORT_BURST];
-	uint64_t known = 0; /* never a key */
-	uint16_t index = GN_FDB_NO_PORT;
 	unsigned i;
 
 	for (i = 0; i < burst->n; i++) {
-		keys[i] = gn_fdb_key(burst->packets[i]->data, burst->packets[i]->vlan);
-		if (i == 0 || keys[i] != keys[i - 1])
-			gn_fdb_prefetch(graph->fdb, keys[i]);
-	}
-	for (i = 0; i < burst->n; i++) {
-		struct gn_packet *packet = burst->packets[i];
-		struct rte_mbuf *mbuf = burst->mbufs[i];
-
-		if (unlikely(!learn(graph, from,
-		                    gn_fdb_key(packet->data + RTE_ETHER_ADDR_LEN, packet->vlan),
-		                    now_ms))) {
-			refuse(from, mbuf);
-			continue;
-		}
-		if (keys[i] != known) {
-			known = keys[i];
-			index = packet->data[0] & 1 ? GN_FDB_NO_PORT
-			                            : gn_fdb_lookup(graph->fdb, known, now_ms);
-		}
-		if (unlikely(index == GN_FDB_NO_PORT))
-			flood(graph, from, mbuf, packet);
-		else if (unlikely(index == from->index))
-			rte_pktmbuf_free(mbuf); /* it is where it came from */
+		if (ports[i] == GN_FDB_NO_PORT)
+			flood(graph, from, burst->mbufs[i], burst->packets[i]);
+		else if (ports[i] == from->index)
+			rte_pktmbuf_free(burst->mbufs[i]); /* it is where it came from */
 		else
-			queue_for(graph, graph->ports[index], mbuf, packet);
+			queue_for(graph, graph->ports[ports[i]], burst->mbufs[i],
+			          burst->packets[i]);
 	}
+	for (i = 0; i < graph->n_targets; i++) {
+		struct gn_port *to = graph->targets[i];
+		struct burst part = {to->out.n, to->out.mbufs, to->out.packets};
+
+		to->out.n = 0;
+		deliver(graph, from, to, &part, now);
+	}
+	graph->n_targets = 0;
+}
+
+/* Learns the sources; drops what lies about its own. */
+static void learn(struct gn_graph *graph, struct gn_port *from, struct burst *burst,
+                  uint32_t now_ms)
+{
+	struct gn_packet *const *packets = burst->packets;
+	const unsigned n = burst->n;
+	uint64_t keys[GN_PORT_BURST];
+	uint32_t refused;
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		keys[i] = gn_fdb_key(packets[i]->data + RTE_ETHER_ADDR_LEN, packets[i]->vlan);
+	refused = gn_fdb_learn_burst(graph->fdb, keys, n, from->index, now_ms);
+	if (unlikely(refused))
+		drop_marked(burst, refused, &from->counters.tx_dropped_spoofed, from->vm, GN_TX);
+}
+
+static void forward(struct gn_graph *graph, struct gn_port *from, struct burst *burst, uint64_t now)
+{
+	struct gn_packet *const *packets = burst->packets;
+	uint32_t now_ms = (uint32_t)(now / graph->cycles_per_ms);
+	uint64_t keys[GN_PORT_BURST];
+	uint16_t ports[GN_PORT_BURST];
+	uint16_t differs = 0;
+	unsigned i;
+
+	learn(graph, from, burst, now_ms);
+	for (i = 0; i < burst->n; i++)
+		keys[i] = gn_fdb_key(packets[i]->data, packets[i]->vlan);
+	gn_fdb_lookup_burst(graph->fdb, keys, burst->n, now_ms, ports);
+	for (i = 1; i < burst->n; i++)
+		differs |= ports[i] ^ ports[0];
+	if (burst->n && !differs && ports[0] != GN_FDB_NO_PORT && ports[0] != from->index)
+		deliver(graph, from, graph->ports[ports[0]], burst, now);
+	else
+		distribute(graph, from, burst, ports, now);
 }
 
 static void drop_isolated(struct gn_port *port, struct burst *burst)
@@ -436,7 +456,6 @@ void gn_graph_burst(struct gn_graph *graph, struct gn_port *port, struct rte_mbu
 {
 	struct gn_packet *packets[GN_PORT_BURST];
 	struct burst burst = {n, mbufs, packets};
-	unsigned i;
 
 	if (unlikely(port->isolated)) {
 		drop_isolated(port, &burst);
@@ -447,7 +466,4 @@ void gn_graph_burst(struct gn_graph *graph, struct gn_port *port, struct rte_mbu
 	if (port->vm)
 		leave_vm(port, &burst, now);
 	forward(graph, port, &burst, now);
-	for (i = 0; i < graph->n_targets; i++)
-		deliver(graph, port, graph->targets[i], now);
-	graph->n_targets = 0;
 }

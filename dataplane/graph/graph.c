@@ -105,7 +105,6 @@ int gn_graph_port_add(struct gn_graph *graph, struct gn_port *port, struct gn_vm
 	port->graph = graph;
 	port->vm = vm;
 	port->connected = false;
-	port->learnt_key = 0;
 	graph->ports[index] = port;
 	graph->active[graph->n_ports++] = port;
 	err = start_polling(graph, port);
@@ -139,7 +138,6 @@ void gn_graph_port_connected(struct gn_graph *graph, struct gn_port *port, bool 
 	if (port->connected == connected)
 		return;
 	port->connected = connected;
-	port->learnt_key = 0;
 	gn_fdb_port_connected(graph->fdb, port->index, connected);
 }
 

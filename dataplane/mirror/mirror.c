@@ -181,13 +181,6 @@ static struct rte_mbuf *clone_cut(const struct gn_mirror_session *session, struc
 	return clone;
 }
 
-static inline void note_down(struct rte_mbuf *mbuf, const struct gn_packet *packet,
-                             enum gn_direction direction, uint64_t now)
-{
-	*note_of(mbuf) = (struct gn_mirror_note){
-	        .tsc = now, .length = packet->length, .direction = (uint8_t)direction};
-}
-
 static unsigned transmit(struct gn_port *port, struct batch *batch)
 {
 	unsigned sent = port->ops->tx(port, batch->mbufs, batch->packets, batch->n);
@@ -195,27 +188,6 @@ static unsigned transmit(struct gn_port *port, struct batch *batch)
 	port->counters.rx_packets += sent;
 	port->counters.rx_dropped_ring += batch->n - sent;
 	return sent;
-}
-
-/* Whole packets to a port, without copying or allocating anything. */
-static void share_with_port(struct gn_mirror_session *session, struct batch *batch, uint64_t bytes)
-{
-	struct gn_port *port = session->port;
-	uint64_t unsent_bytes = 0;
-	unsigned sent, i;
-
-	if (!port->ops->tx_copies)
-		for (i = 0; i < batch->n; i++)
-			rte_pktmbuf_refcnt_update(batch->mbufs[i], 1);
-	sent = transmit(port, batch);
-	for (i = sent; i < batch->n; i++) {
-		unsent_bytes += batch->mbufs[i]->pkt_len;
-		if (!port->ops->tx_copies)
-			rte_pktmbuf_refcnt_update(batch->mbufs[i], -1);
-	}
-	port->counters.rx_bytes += bytes - unsent_bytes;
-	if (unlikely(sent < batch->n))
-		count_unsent(session, batch->n - sent, unsent_bytes);
 }
 
 /* Gives made mbufs to the port; all are gone afterwards. */
@@ -230,15 +202,73 @@ static void send_made(struct gn_mirror_session *session, struct batch *made)
 	sent = transmit(port, made);
 	for (i = sent; i < made->n; i++) {
 		bytes -= made->mbufs[i]->pkt_len;
-		count_unsent(session, 1, note_of(made->mbufs[i])->length);
+		count_unsent(session, 1, made->packets[i]->length);
 	}
 	port->counters.rx_bytes += bytes;
 	i = port->ops->tx_copies ? 0 : sent;
-	rte_pktmbuf_free_bulk(made->mbufs + i, made->n - i);
+	if (i < made->n)
+		rte_pktmbuf_free_bulk(made->mbufs + i, made->n - i);
 }
 
-static void truncate_to_port(struct gn_mirror_session *session, const struct batch *batch,
-                             enum gn_direction direction, uint64_t now)
+/* A view on 'from's buffer of at most 'keep' bytes that holds no reference: 'from' must
+ * outlive it. 'view' is a fresh mbuf of the clones' pool. */
+static inline void look_at(struct rte_mbuf *view, const struct rte_mbuf *from, uint32_t keep)
+{
+	view->buf_addr = from->buf_addr;
+	view->buf_len = from->buf_len;
+	view->data_off = from->data_off;
+	view->data_len = (uint16_t)RTE_MIN(keep, (uint32_t)from->data_len);
+	view->pkt_len = view->data_len;
+	view->nb_segs = 1;
+	view->ol_flags = 0;
+}
+
+/* To a port that keeps nothing, packets are lent: no reference counter is touched, which in
+ * a driver would cost an atomic operation each. False: they cannot be. */
+static bool lend(struct gn_mirror_session *session, const struct batch *batch)
+{
+	uint32_t keep =
+	        session->config.truncate_bytes ? session->config.truncate_bytes : UINT32_MAX;
+	struct batch views;
+	unsigned i;
+
+	for (i = 0; i < batch->n; i++)
+		if (unlikely(batch->mbufs[i]->nb_segs != 1))
+			return false;
+	if (rte_mempool_get_bulk(session->config.clones, (void **)views.mbufs, batch->n) != 0)
+		return false;
+	views.n = batch->n;
+	for (i = 0; i < batch->n; i++) {
+		look_at(views.mbufs[i], batch->mbufs[i], keep);
+		views.packets[i] = batch->packets[i];
+	}
+	send_made(session, &views);
+	return true;
+}
+
+/* Whole packets to a port, without copying or allocating anything. */
+static void share(struct gn_mirror_session *session, struct batch *batch)
+{
+	struct gn_port *port = session->port;
+	uint64_t bytes = 0;
+	unsigned sent, i;
+
+	if (!port->ops->tx_copies)
+		for (i = 0; i < batch->n; i++)
+			rte_pktmbuf_refcnt_update(batch->mbufs[i], 1);
+	sent = transmit(port, batch);
+	for (i = 0; i < sent; i++)
+		bytes += batch->packets[i]->length;
+	port->counters.rx_bytes += bytes;
+	for (i = sent; i < batch->n; i++) {
+		count_unsent(session, 1, batch->packets[i]->length);
+		if (!port->ops->tx_copies)
+			rte_pktmbuf_refcnt_update(batch->mbufs[i], -1);
+	}
+}
+
+/* Indirect mbufs; those that cannot be made are dropped. */
+static void send_clones(struct gn_mirror_session *session, const struct batch *batch)
 {
 	struct batch made;
 	unsigned i;
@@ -252,11 +282,27 @@ static void truncate_to_port(struct gn_mirror_session *session, const struct bat
 			count_unsent(session, 1, batch->packets[i]->length);
 			continue;
 		}
-		note_down(clone, batch->packets[i], direction, now);
 		made.packets[made.n] = batch->packets[i];
 		made.mbufs[made.n++] = clone;
 	}
-	send_made(session, &made);
+	if (made.n)
+		send_made(session, &made);
+}
+
+/* The cheapest way that the port and the session allow. */
+static void send_to_port(struct gn_mirror_session *session, struct batch *batch)
+{
+	const struct gn_port *port = session->port;
+	bool whole = !session->config.truncate_bytes;
+
+	if (whole && port->ops->tx_copies)
+		share(session, batch);
+	else if (port->done_when_sent && lend(session, batch))
+		return;
+	else if (whole)
+		share(session, batch);
+	else
+		send_clones(session, batch);
 }
 
 /* A header mbuf in front of the shared packet; NULL: no mbuf. */
@@ -289,7 +335,7 @@ static struct rte_mbuf *encapsulate(struct gn_mirror_session *session, struct rt
 }
 
 static void send_tunnel(struct gn_mirror_session *session, const struct batch *batch,
-                        enum gn_direction direction, uint64_t now)
+                        enum gn_direction direction)
 {
 	struct batch made;
 	unsigned i;
@@ -303,11 +349,17 @@ static void send_tunnel(struct gn_mirror_session *session, const struct batch *b
 			count_unsent(session, 1, batch->packets[i]->length);
 			continue;
 		}
-		note_down(head, batch->packets[i], direction, now);
 		made.packets[made.n] = batch->packets[i];
 		made.mbufs[made.n++] = head;
 	}
 	send_made(session, &made);
+}
+
+static inline void note_down(struct rte_mbuf *mbuf, const struct gn_packet *packet,
+                             enum gn_direction direction, uint64_t now)
+{
+	*note_of(mbuf) = (struct gn_mirror_note){
+	        .tsc = now, .length = packet->length, .direction = (uint8_t)direction};
 }
 
 static void send_file(struct gn_mirror_session *session, const struct batch *batch,
@@ -345,11 +397,9 @@ static void send_batch(struct gn_mirror_session *session, struct batch *batch, u
 	else if (!session->port)
 		count_unsent(session, batch->n, bytes);
 	else if (session->config.sink == GN_MIRROR_TO_TUNNEL)
-		send_tunnel(session, batch, direction, now);
-	else if (session->config.truncate_bytes)
-		truncate_to_port(session, batch, direction, now);
+		send_tunnel(session, batch, direction);
 	else
-		share_with_port(session, batch, bytes);
+		send_to_port(session, batch);
 }
 
 static void session_burst(struct gn_mirror_session *session, enum gn_direction direction,

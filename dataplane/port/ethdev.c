@@ -108,6 +108,18 @@ static int set_up_queues(struct ethdev_port *e, struct rte_mempool *pool)
 	return err;
 }
 
+/* Software drivers that copy a packet within 'tx'. DPDK has no flag for it. */
+static bool copies_when_sending(const char *driver)
+{
+	static const char *const names[] = {"net_tap", "net_af_packet", "net_pcap", "net_null"};
+	unsigned i;
+
+	for (i = 0; i < RTE_DIM(names); i++)
+		if (strcmp(driver, names[i]) == 0)
+			return true;
+	return false;
+}
+
 static int configure(struct ethdev_port *e, const struct gn_port_config *config)
 {
 	struct rte_eth_dev_info info;
@@ -125,6 +137,7 @@ static int configure(struct ethdev_port *e, const struct gn_port_config *config)
 		        info.flow_type_rss_offloads &
 		        (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
 	}
+	e->port.done_when_sent = copies_when_sending(info.driver_name);
 	e->linear_only = !(info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
 	if (!e->linear_only)
 		conf.txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;

@@ -94,8 +94,7 @@ struct gn_port {
 	uint16_t n_rx_queues;   /* those to poll */
 	uint16_t n_tx_queues;
 	bool connected;
-	uint64_t learnt_key; /* the newest source, so that most packets skip the database */
-	uint32_t learnt_ms;
+	bool done_when_sent; /* immutable: the driver keeps no packet after 'tx' returned */
 	struct gn_port_counters counters;
 	struct gn_port_out out;
 };

@@ -447,6 +447,7 @@ int gn_port_vhost_create(struct gn_worker *worker, const struct gn_port_config *
 		v->fds[i] = NO_FD;
 		atomic_init(&v->kicks[i], NO_FD);
 	}
+	v->port.done_when_sent = true;
 	v->port.pollable.arm = vhost_arm;
 	v->port.pollable.disarm = vhost_disarm;
 	*out = &v->port;

@@ -20,6 +20,14 @@ struct entry {
 	uint16_t flags;
 };
 
+/* The newest sources, so that most packets do not touch the table. */
+#define N_RECENT 16
+
+struct recent {
+	uint64_t key;
+	uint32_t seen_ms;
+};
+
 struct port {
 	bool used;
 	bool uplink;
@@ -29,6 +37,7 @@ struct port {
 	uint64_t own_key;    /* 0: none yet */
 	uint32_t moves_from; /* start of the current second of moves */
 	uint32_t n_moves;
+	struct recent recent[N_RECENT]; /* by the address's last byte */
 };
 
 struct gn_fdb {
@@ -76,14 +85,8 @@ void gn_fdb_destroy(struct gn_fdb *fdb)
 	free(fdb);
 }
 
-void gn_fdb_prefetch(const struct gn_fdb *fdb, uint64_t key)
+static inline struct entry *find_from(const struct gn_fdb *fdb, uint64_t key, uint32_t slot)
 {
-	__builtin_prefetch(&fdb->entries[slot_of(fdb, key)]);
-}
-
-static struct entry *find(const struct gn_fdb *fdb, uint64_t key)
-{
-	uint32_t slot = slot_of(fdb, key);
 	unsigned i;
 
 	for (i = 0; i < GN_FDB_MAX_PROBES; i++, slot = (slot + 1) & MASK) {
@@ -95,6 +98,11 @@ static struct entry *find(const struct gn_fdb *fdb, uint64_t key)
 			return NULL;
 	}
 	return NULL;
+}
+
+static struct entry *find(const struct gn_fdb *fdb, uint64_t key)
+{
+	return find_from(fdb, key, slot_of(fdb, key));
 }
 
 /* Entries whose home lies at or before the hole move into it, up to the cluster's end. */
@@ -154,6 +162,7 @@ void gn_fdb_port_connected(struct gn_fdb *fdb, uint16_t port, bool connected)
 
 	p->connected = connected;
 	p->own_key = 0;
+	memset(p->recent, 0, sizeof p->recent);
 	if (own && own->port == port)
 		own->flags &= (uint16_t)~ENTRY_OWN;
 }
@@ -250,11 +259,52 @@ enum gn_fdb_learn gn_fdb_learn(struct gn_fdb *fdb, uint64_t key, uint16_t port, 
 	return GN_FDB_KNOWN;
 }
 
+uint32_t gn_fdb_learn_burst(struct gn_fdb *fdb, const uint64_t *keys, unsigned n, uint16_t port,
+                            uint32_t now_ms)
+{
+	struct recent *recent = fdb->ports[port].recent;
+	uint32_t refused = 0;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct recent *known = &recent[keys[i] >> 40 & (N_RECENT - 1)];
+		enum gn_fdb_learn verdict;
+
+		if (__builtin_expect(known->key == keys[i] && known->seen_ms == now_ms, 1))
+			continue;
+		verdict = gn_fdb_learn(fdb, keys[i], port, now_ms);
+		if (verdict == GN_FDB_KNOWN)
+			*known = (struct recent){keys[i], now_ms};
+		else if (verdict == GN_FDB_REFUSED)
+			refused |= 1u << i;
+	}
+	return refused;
+}
+
+static inline uint16_t port_of(const struct entry *entry, uint32_t now_ms)
+{
+	return entry && !expired(entry, now_ms) ? entry->port : GN_FDB_NO_PORT;
+}
+
 uint16_t gn_fdb_lookup(const struct gn_fdb *fdb, uint64_t key, uint32_t now_ms)
 {
-	const struct entry *entry = find(fdb, key);
+	return port_of(find(fdb, key), now_ms);
+}
 
-	return entry && !expired(entry, now_ms) ? entry->port : GN_FDB_NO_PORT;
+void gn_fdb_lookup_burst(const struct gn_fdb *fdb, const uint64_t *keys, unsigned n,
+                         uint32_t now_ms, uint16_t *ports)
+{
+	uint32_t slots[GN_FDB_MAX_BURST];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		slots[i] = slot_of(fdb, keys[i]);
+		__builtin_prefetch(&fdb->entries[slots[i]]);
+	}
+	for (i = 0; i < n; i++)
+		ports[i] = i && keys[i] == keys[i - 1]
+		                   ? ports[i - 1]
+		                   : port_of(find_from(fdb, keys[i], slots[i]), now_ms);
 }
 
 void gn_fdb_age(struct gn_fdb *fdb, uint32_t n_slots, uint32_t now_ms)

@@ -34,6 +34,7 @@
 #define GN_FDB_HOLD_MS      500
 #define GN_FDB_AGE_MS       300000
 #define GN_FDB_NO_PORT      0xffffu
+#define GN_FDB_MAX_BURST    32
 
 _Static_assert(GN_FDB_MAX_UPLINKS *GN_FDB_UPLINK_QUOTA +
                                (GN_FDB_MAX_PORTS - GN_FDB_MAX_UPLINKS) * GN_FDB_GUEST_QUOTA <=
@@ -73,13 +74,19 @@ static inline uint64_t gn_fdb_key(const uint8_t *mac, uint16_t vlan)
 	return word | (uint64_t)vlan << 48 | 1ull << 63;
 }
 
-void gn_fdb_prefetch(const struct gn_fdb *fdb, uint64_t key);
-
 /* Notes that 'key' was a source at 'port'. 'now_ms' is monotonic and may wrap. */
 enum gn_fdb_learn gn_fdb_learn(struct gn_fdb *fdb, uint64_t key, uint16_t port, uint32_t now_ms);
 
+/* The same for up to 32 packets; returns a bit for each that is GN_FDB_REFUSED. */
+uint32_t gn_fdb_learn_burst(struct gn_fdb *fdb, const uint64_t *keys, unsigned n, uint16_t port,
+                            uint32_t now_ms);
+
 /* The port, or GN_FDB_NO_PORT when unknown or older than GN_FDB_AGE_MS. */
 uint16_t gn_fdb_lookup(const struct gn_fdb *fdb, uint64_t key, uint32_t now_ms);
+
+/* The same for up to 32 packets, whose table entries are fetched side by side. */
+void gn_fdb_lookup_burst(const struct gn_fdb *fdb, const uint64_t *keys, unsigned n,
+                         uint32_t now_ms, uint16_t *ports);
 
 /* Looks at the next 'n_slots' slots and removes what is too old. All slots must be
  * visited at least once in 24 days. */
