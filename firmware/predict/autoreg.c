@@ -22,8 +22,8 @@ void gn_autoreg_init(struct gn_autoreg *ar)
 	gn_rls_reset(ar->d, ar->u, GN_AUTOREG_N, PRIOR_Q32);
 }
 
-static void regressors(const struct gn_history *history, const struct gn_norm *norm, uint32_t lag,
-                       int32_t *x)
+void gn_autoreg_regressors(const struct gn_history *history, const struct gn_norm *norm,
+                           uint32_t lag, int32_t x[GN_AUTOREG_N])
 {
 	int64_t newest = gn_history_at(history, lag);
 
@@ -33,25 +33,13 @@ static void regressors(const struct gn_history *history, const struct gn_norm *n
 		x[i + 1] = gn_norm_q12(norm, newest - gn_history_at(history, lag + i));
 }
 
-int32_t gn_autoreg_change(const struct gn_autoreg *ar, const struct gn_history *history,
-                          const struct gn_norm *norm, uint32_t index, uint32_t lag)
-{
-	int32_t x[GN_AUTOREG_N];
-
-	regressors(history, norm, lag, x);
-	return gn_rls_predict(ar->weights[index], x, GN_AUTOREG_N);
-}
-
 void gn_autoreg_learn(struct gn_autoreg *ar, const struct gn_history *history,
-                      const struct gn_norm *norm, uint32_t index, uint32_t horizon)
+                      const struct gn_norm *norm, uint32_t index, uint32_t horizon,
+                      const int32_t x[GN_AUTOREG_N])
 {
-	int32_t x[GN_AUTOREG_N], gain[GN_AUTOREG_N];
 	int64_t target = (int64_t)gn_history_at(history, 0) - gn_history_at(history, horizon);
-	int32_t error;
+	int32_t gain[GN_AUTOREG_N], error;
 
-	if (history->n <= horizon + GN_AUTOREG_N)
-		return;
-	regressors(history, norm, horizon, x);
 	error = gn_norm_q12(norm, target) - gn_rls_predict(ar->weights[index], x, GN_AUTOREG_N);
 	error = gn_clamp32(error, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
 	if (horizon <= GN_AUTOREG_RING) {
@@ -72,16 +60,15 @@ void gn_autoreg_learn(struct gn_autoreg *ar, const struct gn_history *history,
 }
 
 void gn_autoreg_absorb(struct gn_autoreg *ar, const struct gn_history *history,
-                       const struct gn_norm *norm)
+                       const int32_t x[GN_AUTOREG_N])
 {
-	int32_t x[GN_AUTOREG_N], gain[GN_AUTOREG_N];
+	int32_t gain[GN_AUTOREG_N];
 	int16_t *kept = ar->gains[(history->n - 1) % GN_AUTOREG_RING];
 
 	if (history->n < GN_AUTOREG_N) {
 		memset(kept, 0, sizeof(ar->gains[0]));
 		return;
 	}
-	regressors(history, norm, 0, x);
 	gn_rls_update(ar->d, ar->u, GN_AUTOREG_N, x, FORGET_Q24, gain);
 	for (uint32_t i = 0; i < GN_AUTOREG_N; i++)
 		kept[i] = gn_small_pack_signed(gain[i]);

@@ -35,17 +35,18 @@ int32_t gn_norm_q12(const struct gn_norm *norm, int64_t difference);
 
 void gn_autoreg_init(struct gn_autoreg *ar);
 
-/* Learns from the newest sample, which is the target of horizon 'index' ('horizon' steps)
- * when it is real; before gn_autoreg_absorb(). */
+/* The regressors at the origin 'lag' steps before the newest sample, Q12. */
+void gn_autoreg_regressors(const struct gn_history *history, const struct gn_norm *norm,
+                           uint32_t lag, int32_t x[GN_AUTOREG_N]);
+
+/* Learns from the newest sample, the target of horizon 'index' ('horizon' steps), whose
+ * regressors were 'x'; before gn_autoreg_absorb(). */
 void gn_autoreg_learn(struct gn_autoreg *ar, const struct gn_history *history,
-                      const struct gn_norm *norm, uint32_t index, uint32_t horizon);
+                      const struct gn_norm *norm, uint32_t index, uint32_t horizon,
+                      const int32_t x[GN_AUTOREG_N]);
 
 /* Takes the newest regressors into the covariance. */
 void gn_autoreg_absorb(struct gn_autoreg *ar, const struct gn_history *history,
-                       const struct gn_norm *norm);
-
-/* Forecast change for horizon 'index' from the origin 'lag' steps back, in sd (Q12). */
-int32_t gn_autoreg_change(const struct gn_autoreg *ar, const struct gn_history *history,
-                          const struct gn_norm *norm, uint32_t index, uint32_t lag);
+                       const int32_t x[GN_AUTOREG_N]);
 
 #endif

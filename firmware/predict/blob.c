@@ -88,6 +88,8 @@ static bool values_are_sound(const struct gn_predict *p)
 	    !all_within(&p->quantiles[0][0], GN_H * GN_Q, 0, GN_U_MAX) ||
 	    !all_within(&p->fast_q5, 1, 0, INT32_MAX) || !all_within(&p->slow_q5, 1, 0, INT32_MAX))
 		return false;
+	if (p->history.exact_next >= GN_HISTORY_EXACT || p->history.packed_next >= GN_HISTORY_SIZE)
+		return false;
 	for (size_t i = 0; i < GN_HISTORY_SIZE; i++)
 		if (gn_small_unpack(p->history.packed[i]) > (uint64_t)GN_U_MAX + 1)
 			return false;

@@ -8,9 +8,10 @@
 #include "firmware/predict/features.h"
 #include "firmware/predict/panel.h"
 
-#define REHEARSAL     128
-#define LOSS_MEMORY   384
-#define SHARPNESS_Q10 (12 << 10)
+#define REHEARSAL      128
+#define REWEIGH_ALWAYS 64 /* judgements; later every horizon in turn */
+#define LOSS_MEMORY    384
+#define SHARPNESS_Q10  (12 << 10)
 
 void gn_mix_share_slots(struct gn_predict *p)
 {
@@ -39,12 +40,12 @@ static struct gn_pending *place_of(struct gn_predict *p, uint32_t index, uint32_
 	return step % stride ? NULL : &p->pending[first + step / stride % slots];
 }
 
-static void average(uint32_t *running, int64_t sample, uint32_t n, uint32_t most)
+/* Moves a running mean by 'rate' (Q16). */
+static void average(uint32_t *running, int64_t sample, int64_t rate_q16)
 {
-	int64_t memory = gn_min64((int64_t)n + 1, most);
+	int64_t step = ((sample - (int64_t)*running) * rate_q16 + 32768) >> 16;
 
-	*running = (uint32_t)gn_clamp64(*running + (sample - (int64_t)*running) / memory, 0,
-	                                UINT32_MAX);
+	*running = (uint32_t)gn_clamp64(*running + step, 0, UINT32_MAX);
 }
 
 static int64_t pinball_q4(int64_t off, uint32_t level_q16)
@@ -107,6 +108,7 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 	int64_t value = gn_history_at(&p->history, 0);
 	int64_t then = gn_history_at(&p->history, horizon);
 	struct gn_accuracy *accuracy = &p->accuracy[index];
+	int64_t rate = 65536 / gn_min64((int64_t)n + 1, LOSS_MEMORY);
 
 	for (uint32_t q = 0; q < GN_Q; q++) {
 		uint32_t level = gn_panel_levels_q16[q];
@@ -114,18 +116,18 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 		for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
 			int64_t off = value - then - gn_small_unpack_signed(past->experts[e][q]);
 
-			average(&p->losses[index][q][e], pinball_q4(off, level), n, LOSS_MEMORY);
+			average(&p->losses[index][q][e], pinball_q4(off, level), rate);
 		}
 		calibrate(p, index, q, value - then - gn_small_unpack_signed(past->issued[q]));
 	}
 	learn_recent(&p->recent, index, n, value - then, past);
 	average(&accuracy->loss_q4,
-	        gn_abs64(value - then - gn_small_unpack_signed(past->issued[GN_P50])) << 4, n,
-	        LOSS_MEMORY);
-	average(&accuracy->naive_q4, gn_abs64(value - then) << 4, n, LOSS_MEMORY);
+	        gn_abs64(value - then - gn_small_unpack_signed(past->issued[GN_P50])) << 4, rate);
+	average(&accuracy->naive_q4, gn_abs64(value - then) << 4, rate);
 	accuracy->n++;
 	p->n_judged[index]++;
-	reweigh(p, index);
+	if (n < REWEIGH_ALWAYS || p->history.n % GN_H == index)
+		reweigh(p, index);
 }
 
 void gn_mix_judge(struct gn_predict *p)
@@ -175,15 +177,20 @@ static void correct(const struct gn_predict *p, const struct gn_pack *pack, uint
 	}
 }
 
-void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack, uint32_t index,
-                    int32_t experts[GN_N_EXPERTS][GN_Q])
+void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack,
+                    int32_t all[GN_H][GN_N_EXPERTS][GN_Q])
 {
-	gn_panel_quantiles(p, index, experts);
-	blend(p, index, experts, 0, GN_N_ONLINE, experts[GN_EXPERT_MIX]);
-	if (pack)
-		correct(p, pack, index, experts);
-	else
-		memcpy(experts[GN_EXPERT_TREES], experts[GN_EXPERT_MIX], sizeof(experts[0]));
+	gn_panel_quantiles(p, all);
+	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+		int32_t(*experts)[GN_Q] = all[i];
+
+		blend(p, i, experts, 0, GN_N_ONLINE, experts[GN_EXPERT_MIX]);
+		if (pack)
+			correct(p, pack, i, experts);
+		else
+			memcpy(experts[GN_EXPERT_TREES], experts[GN_EXPERT_MIX],
+			       sizeof(experts[0]));
+	}
 }
 
 static void combine(struct gn_predict *p, uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
@@ -199,29 +206,39 @@ static void combine(struct gn_predict *p, uint32_t index, int32_t experts[GN_N_E
 	}
 }
 
-static void remember(struct gn_pending *place, int32_t newest, int32_t experts[GN_N_EXPERTS][GN_Q],
-                     const int32_t *issued)
+static void pack_row(int16_t *packed, const int32_t *quantiles, int32_t newest)
 {
-	for (uint32_t q = 0; q < GN_Q; q++) {
-		for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
-			place->experts[e][q] =
-			        gn_small_pack_signed((int64_t)experts[e][q] - newest);
-		place->issued[q] = gn_small_pack_signed((int64_t)issued[q] - newest);
-	}
+	for (uint32_t q = 0; q < GN_Q; q++)
+		packed[q] = gn_small_pack_signed((int64_t)quantiles[q] - newest);
+}
+
+/* 'levels': what the day's and the week's level packs to, the same for all horizons. */
+static void remember(struct gn_pending *place, int32_t newest, int32_t experts[GN_N_EXPERTS][GN_Q],
+                     int16_t levels[2][GN_Q], const int32_t *issued)
+{
+	pack_row(place->experts[GN_EXPERT_STACK], experts[GN_EXPERT_STACK], newest);
+	pack_row(place->experts[GN_EXPERT_RHYTHM], experts[GN_EXPERT_RHYTHM], newest);
+	memcpy(place->experts[GN_EXPERT_DAY], levels, 2 * sizeof(levels[0]));
+	pack_row(place->experts[GN_EXPERT_MIX], experts[GN_EXPERT_MIX], newest);
+	pack_row(place->experts[GN_EXPERT_TREES], experts[GN_EXPERT_TREES], newest);
+	pack_row(place->issued, issued, newest);
 }
 
 void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack)
 {
 	int32_t newest = gn_history_at(&p->history, 0);
+	int32_t all[GN_H][GN_N_EXPERTS][GN_Q];
+	int16_t levels[2][GN_Q];
 
+	gn_mix_experts(p, pack, all);
+	pack_row(levels[0], all[0][GN_EXPERT_DAY], newest);
+	pack_row(levels[1], all[0][GN_EXPERT_WEEK], newest);
 	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
-		int32_t experts[GN_N_EXPERTS][GN_Q];
 		struct gn_pending *place = place_of(p, i, p->history.n - 1);
 
-		gn_mix_experts(p, pack, i, experts);
-		combine(p, i, experts);
+		combine(p, i, all[i]);
 		if (place)
-			remember(place, newest, experts, p->quantiles[i]);
+			remember(place, newest, all[i], levels, p->quantiles[i]);
 	}
 }
 

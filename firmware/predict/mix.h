@@ -19,9 +19,9 @@ void gn_mix_share_slots(struct gn_predict *p);
 /* Judges the forecasts whose target is the newest, real, sample. */
 void gn_mix_judge(struct gn_predict *p);
 
-/* All experts' quantiles from the newest sample, the mixture's included. */
-void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack, uint32_t index,
-                    int32_t experts[GN_N_EXPERTS][GN_Q]);
+/* All experts' quantiles from the newest sample, the mixture's and the trees' included. */
+void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack,
+                    int32_t all[GN_H][GN_N_EXPERTS][GN_Q]);
 
 /* Makes the forecasts from the newest sample and remembers them until they are judged. */
 void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack);

@@ -76,13 +76,15 @@ int32_t gn_panel_seasonal(const struct gn_predict *p, uint32_t period, uint32_t 
 	return gn_history_at(&p->history, lag + gn_period_lag(period, horizon));
 }
 
-static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t lag, int32_t *x)
+/* 'ar' are the auto-regression's regressors at 'lag'. */
+static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t lag,
+                         const int32_t *ar, int32_t *x)
 {
 	uint32_t horizon = p->config.horizons[index];
 	int64_t newest = gn_history_at(&p->history, lag);
 	uint32_t day = p->day <= GN_PERIOD_MAX ? p->day : gn_panel_rhythm(p);
 
-	x[0] = gn_autoreg_change(&p->ar, &p->history, &p->norm, index, lag);
+	x[0] = gn_rls_predict(p->ar.weights[index], ar, GN_AUTOREG_N);
 	x[0] = gn_clamp32(x[0], -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
 	x[1] = gn_norm_q12(&p->norm,
 	                   gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, lag) - newest);
@@ -99,23 +101,23 @@ static int32_t to_units(const struct gn_predict *p, int32_t newest, int32_t chan
 	return (int32_t)gn_clamp64(value, 0, gn_min64(2 * (int64_t)p->peak, GN_U_MAX));
 }
 
-static int32_t stack_point(const struct gn_predict *p, uint32_t index, uint32_t lag)
+static int32_t stack_point(const struct gn_predict *p, uint32_t index, const int32_t *ar)
 {
 	int32_t x[GN_STACK_N];
 
-	stack_inputs(p, index, lag, x);
-	return to_units(p, gn_history_at(&p->history, lag),
+	stack_inputs(p, index, 0, ar, x);
+	return to_units(p, gn_history_at(&p->history, 0),
 	                gn_rls_predict(p->stack[index].weights, x, GN_STACK_N));
 }
 
-static void learn_stack(struct gn_predict *p, uint32_t index)
+static void learn_stack(struct gn_predict *p, uint32_t index, const int32_t *ar)
 {
 	struct gn_stack *stack = &p->stack[index];
 	uint32_t horizon = p->config.horizons[index];
 	int32_t x[GN_STACK_N], gain[GN_STACK_N], error, point;
 	int64_t newest = gn_history_at(&p->history, 0), then = gn_history_at(&p->history, horizon);
 
-	stack_inputs(p, index, horizon, x);
+	stack_inputs(p, index, horizon, ar, x);
 	error = gn_rls_predict(stack->weights, x, GN_STACK_N);
 	point = to_units(p, (int32_t)then, error);
 	gn_spread_observe(&p->spread[index], (int32_t)(newest - point), GN_RESIDUAL_HALF_LIFE);
@@ -149,6 +151,7 @@ static void learn_norm(struct gn_predict *p, int32_t value)
 void gn_panel_observe(struct gn_predict *p, bool real)
 {
 	uint32_t half_lives[GN_LEVEL_MEMORIES];
+	int32_t x[GN_AUTOREG_N];
 	int32_t value = gn_history_at(&p->history, 0);
 
 	if (real) {
@@ -157,8 +160,9 @@ void gn_panel_observe(struct gn_predict *p, bool real)
 
 			if (p->history.n <= horizon + GN_AUTOREG_N)
 				continue;
-			learn_stack(p, i);
-			gn_autoreg_learn(&p->ar, &p->history, &p->norm, i, horizon);
+			gn_autoreg_regressors(&p->history, &p->norm, horizon, x);
+			learn_stack(p, i, x);
+			gn_autoreg_learn(&p->ar, &p->history, &p->norm, i, horizon, x);
 		}
 		half_lives[0] = (uint32_t)gn_clamp64(p->day, 32, 2016);
 		half_lives[1] = (uint32_t)gn_clamp64(7 * (int64_t)p->day, 224, 2016);
@@ -168,7 +172,8 @@ void gn_panel_observe(struct gn_predict *p, bool real)
 	gn_recent_observe(p);
 	learn_profile(p, value);
 	gn_period_observe(&p->period, &p->history, p->norm.inverse_sd_q36);
-	gn_autoreg_absorb(&p->ar, &p->history, &p->norm);
+	gn_autoreg_regressors(&p->history, &p->norm, 0, x);
+	gn_autoreg_absorb(&p->ar, &p->history, x);
 }
 
 static void around(const struct gn_spread *spread, int32_t point, int32_t *quantiles)
@@ -178,16 +183,22 @@ static void around(const struct gn_spread *spread, int32_t point, int32_t *quant
 		quantiles[q] = gn_clamp32((int64_t)point + quantiles[q], 0, GN_U_MAX);
 }
 
-void gn_panel_quantiles(const struct gn_predict *p, uint32_t index,
-                        int32_t quantiles[GN_N_EXPERTS][GN_Q])
+void gn_panel_quantiles(const struct gn_predict *p, int32_t quantiles[GN_H][GN_N_EXPERTS][GN_Q])
 {
-	uint32_t horizon = p->config.horizons[index];
+	int32_t ar[GN_AUTOREG_N], day[GN_Q], week[GN_Q];
 
-	around(&p->spread[index], stack_point(p, index, 0), quantiles[GN_EXPERT_STACK]);
-	around(&p->rhythm_spread[index], gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, 0),
-	       quantiles[GN_EXPERT_RHYTHM]);
-	gn_level_quantiles(&p->level, 0, gn_panel_levels_q16, GN_Q, quantiles[GN_EXPERT_DAY]);
-	gn_level_quantiles(&p->level, 1, gn_panel_levels_q16, GN_Q, quantiles[GN_EXPERT_WEEK]);
+	gn_autoreg_regressors(&p->history, &p->norm, 0, ar);
+	gn_level_quantiles(&p->level, 0, gn_panel_levels_q16, GN_Q, day);
+	gn_level_quantiles(&p->level, 1, gn_panel_levels_q16, GN_Q, week);
+	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
+		uint32_t horizon = p->config.horizons[i];
+
+		around(&p->spread[i], stack_point(p, i, ar), quantiles[i][GN_EXPERT_STACK]);
+		around(&p->rhythm_spread[i], gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, 0),
+		       quantiles[i][GN_EXPERT_RHYTHM]);
+		memcpy(quantiles[i][GN_EXPERT_DAY], day, sizeof(day));
+		memcpy(quantiles[i][GN_EXPERT_WEEK], week, sizeof(week));
+	}
 }
 
 void gn_panel_rescale(struct gn_predict *p, unsigned int shift)

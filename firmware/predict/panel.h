@@ -19,9 +19,8 @@ void gn_panel_observe(struct gn_predict *p, bool real);
 /* The profile of the day 'ahead' steps after the sample at 'lag'. */
 int32_t gn_panel_profile(const struct gn_predict *p, uint32_t lag, uint32_t ahead);
 
-/* The on-line experts' quantiles for horizon 'index' from the newest sample, units. */
-void gn_panel_quantiles(const struct gn_predict *p, uint32_t index,
-                        int32_t quantiles[GN_N_EXPERTS][GN_Q]);
+/* The on-line experts' quantiles for all horizons from the newest sample, units. */
+void gn_panel_quantiles(const struct gn_predict *p, int32_t quantiles[GN_H][GN_N_EXPERTS][GN_Q]);
 
 /* The rhythm in use: the best lag found, else the day. */
 uint32_t gn_panel_rhythm(const struct gn_predict *p);

@@ -1,11 +1,11 @@
 /* period.c - see period.h. The choice is made anew every 16 steps. While the series is young
- * all lags are visited at each step; later a quarter of them, in a shuffled order, since a
+ * all lags are visited at each step; later an eighth of them, in a shuffled order, since a
  * fixed order would alias with the very rhythms that are looked for. */
 #include "firmware/predict/period.h"
 
 #include "firmware/core/fixed.h"
 
-#define BLOCKS       4
+#define BLOCKS       8
 #define EVERY        16
 #define DISTANCE_MAX 128 /* Q5 */
 
@@ -15,6 +15,7 @@ static uint32_t visit(struct gn_period *period, const struct gn_history *history
 {
 	int32_t newest = gn_history_at(history, 0);
 	uint32_t dither = history->n * 2654435761u >> 24, most = 0;
+	int64_t inverse_q24 = inverse_sd_q36 >> 12;
 	uint32_t first = block == BLOCKS ? 1 : 1 + block * (GN_PERIOD_MAX / BLOCKS);
 	uint32_t last = block == BLOCKS ? GN_PERIOD_MAX : (block + 1) * (GN_PERIOD_MAX / BLOCKS);
 
@@ -26,7 +27,7 @@ static uint32_t visit(struct gn_period *period, const struct gn_history *history
 		int64_t distance = gn_abs64((int64_t)newest - gn_history_at(history, lag));
 
 		/* to Q13, then to Q5 with a dither, since most distances are below one Q5 unit */
-		distance = (distance * (inverse_sd_q36 >> 12)) >> 11;
+		distance = (distance * inverse_q24) >> 11;
 		distance = gn_min64(distance, DISTANCE_MAX << 8) + ((dither + lag * 157) & 255);
 		period->sums[lag] = (uint16_t)(period->sums[lag] + (uint32_t)(distance >> 8));
 		most = period->sums[lag] > most ? period->sums[lag] : most;
@@ -95,16 +96,16 @@ static void choose(struct gn_period *period)
 void gn_period_observe(struct gn_period *period, const struct gn_history *history,
                        int64_t inverse_sd_q36)
 {
-	static const uint8_t shuffles[4] = {0x1b, 0x72, 0xc9, 0x8d}; /* two bits per step */
 	uint32_t step = history->n, block, most;
 
 	if (step <= GN_PERIOD_WARM) {
 		most = visit(period, history, BLOCKS, inverse_sd_q36);
 		period->visits++;
 	} else {
-		uint32_t hash = ((step / BLOCKS) * 2654435761u) >> 30;
+		/* an odd step and a start that change every round: each block once a round */
+		uint32_t hash = (step / BLOCKS) * 2654435761u >> 26;
 
-		block = (shuffles[hash] >> (2 * (step % BLOCKS))) & 3;
+		block = (step * ((hash & 3) * 2 + 1) + (hash >> 3)) % BLOCKS;
 		most = visit(period, history, block, inverse_sd_q36);
 		if (step % BLOCKS == 0)
 			period->visits++;

@@ -5,7 +5,7 @@
 #include "firmware/predict/history.h"
 
 #define SCALE_MEMORY 1500
-#define FIRST_STEP   40
+#define FIRST_STEP   22 /* so that a bin can hold all: 2 * 22 * 1000 / ln 2 < 2^16 */
 
 /* Magnitude in thirds of an octave above 2^-3; -1 below. ratio in Q8. */
 static int32_t bin_of(uint64_t ratio_q8)
@@ -17,17 +17,21 @@ static int32_t bin_of(uint64_t ratio_q8)
 	return (int32_t)gn_min64((log - (5 << 10)) * 3 >> 10, GN_SPREAD_SIDE - 1);
 }
 
-/* Lower edge of a magnitude bin, Q8. */
+/* Upper edges of the bins, Q8: 2^(-3 + i/3) mean sizes for i = 0..26. */
+static const uint16_t edges_q8[GN_SPREAD_SIDE + 1] = {
+        32,  40,   51,   64,   81,   102,  128,  161,  203,  256,  323,  406,   512,  645,
+        813, 1024, 1290, 1625, 2048, 2580, 3251, 4096, 5161, 6502, 8192, 10321, 13004};
+
 static int64_t edge_q8(int32_t bin)
 {
-	return bin < 0 ? 0 : gn_exp2_q10((5 << 10) + (bin << 10) / 3, 0);
+	return bin < 0 ? 0 : edges_q8[bin];
 }
 
 void gn_spread_observe(struct gn_spread *spread, int32_t error, uint32_t half_life)
 {
 	int64_t size = gn_abs64(error);
 	int64_t memory = gn_min64(spread->n + 1, SCALE_MEMORY);
-	uint32_t scale, index, step = spread->step_q16;
+	uint32_t scale, index, before, step = spread->step_q16;
 	int32_t bin;
 
 	spread->scale_q4 = (uint32_t)gn_max64(
@@ -39,22 +43,26 @@ void gn_spread_observe(struct gn_spread *spread, int32_t error, uint32_t half_li
 		index = (uint32_t)(error < 0 ? GN_SPREAD_SIDE - 1 - bin : GN_SPREAD_SIDE + 1 + bin);
 	if (step < FIRST_STEP << 16)
 		step = FIRST_STEP << 16;
-	spread->counts[index] =
-	        (uint16_t)gn_min64(spread->counts[index] + ((step + 32768) >> 16), UINT16_MAX);
+	before = spread->counts[index];
+	spread->counts[index] = (uint16_t)gn_min64(before + ((step + 32768) >> 16), UINT16_MAX);
+	spread->total += spread->counts[index] - before;
 	step += (uint32_t)(((uint64_t)step * 45426 / half_life) >> 16);
 	if (step >= FIRST_STEP << 17) {
 		step = FIRST_STEP << 16;
-		for (uint32_t i = 0; i < GN_SPREAD_BINS; i++)
+		spread->total = 0;
+		for (uint32_t i = 0; i < GN_SPREAD_BINS; i++) {
 			spread->counts[i] >>= 1;
+			spread->total += spread->counts[i];
+		}
 	}
 	spread->step_q16 = step;
 	if (spread->n < UINT16_MAX)
 		spread->n++;
 }
 
-/* The error below which 'inside' of 'count' of a bin's errors lie. */
-static int32_t within(const struct gn_spread *spread, uint32_t index, uint64_t inside,
-                      uint64_t count)
+/* The error below which 'inside' of 'count' (both Q8) of a bin's errors lie. */
+static int32_t within(const struct gn_spread *spread, uint32_t index, uint32_t inside,
+                      uint32_t count)
 {
 	int32_t bin = (int32_t)index - GN_SPREAD_SIDE;
 	int64_t low, high, value_q8;
@@ -69,30 +77,25 @@ static int32_t within(const struct gn_spread *spread, uint32_t index, uint64_t i
 		low = -edge_q8(-bin);
 		high = -edge_q8(-bin - 1);
 	}
-	value_q8 = low + (int64_t)((uint64_t)(high - low) * inside / count);
+	value_q8 = low + (high - low) * inside / count;
 	return (int32_t)gn_clamp64((value_q8 * spread->scale_q4) >> 12, -GN_U_MAX, GN_U_MAX);
 }
 
 void gn_spread_quantiles(const struct gn_spread *spread, const uint32_t *levels_q16, uint32_t n,
                          int32_t *quantiles)
 {
-	uint64_t total = 0, above = 0; /* Q16 from here on; counts fit 22 bits */
-	uint32_t q = n;
+	/* Q8; counts below 2^16 and 53 bins: totals fit 30 bits */
+	uint32_t above = 0, q = n, i = GN_SPREAD_BINS, want;
 
-	for (uint32_t i = 0; i < GN_SPREAD_BINS; i++)
-		total += spread->counts[i];
-	for (uint32_t i = GN_SPREAD_BINS; i-- > 0 && q > 0;) {
-		uint64_t count = (uint64_t)spread->counts[i] << 16;
-
-		if (count == 0)
-			continue;
-		while (q > 0 && above + count > total * (65536 - levels_q16[q - 1])) {
-			uint64_t want = total * (65536 - levels_q16[q - 1]);
-
-			q--;
-			quantiles[q] = within(spread, i, above + count - want, count);
-		}
-		above += count;
+	while (q > 0) {
+		want = (uint32_t)(((uint64_t)spread->total * (65536 - levels_q16[q - 1])) >> 8);
+		while (i > 0 && above + (spread->counts[i - 1] << 8) <= want)
+			above += (uint32_t)(spread->counts[--i] << 8);
+		if (i == 0)
+			break;
+		q--;
+		quantiles[q] = within(spread, i - 1, above + (spread->counts[i - 1] << 8) - want,
+		                      (uint32_t)(spread->counts[i - 1] << 8));
 	}
 	while (q > 0)
 		quantiles[--q] = 0;
@@ -100,6 +103,10 @@ void gn_spread_quantiles(const struct gn_spread *spread, const uint32_t *levels_
 
 bool gn_spread_is_sound(const struct gn_spread *spread)
 {
-	return spread->scale_q4 <= (uint32_t)GN_U_MAX << 5 && spread->step_q16 < FIRST_STEP << 17 &&
-	       (spread->scale_q4 > 0 || spread->n == 0);
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < GN_SPREAD_BINS; i++)
+		total += spread->counts[i];
+	return total == spread->total && spread->scale_q4 <= (uint32_t)GN_U_MAX << 5 &&
+	       spread->step_q16 < FIRST_STEP << 17 && (spread->scale_q4 > 0 || spread->n == 0);
 }

@@ -14,6 +14,7 @@
 struct gn_spread {
 	uint32_t scale_q4; /* running mean of |error|, units */
 	uint32_t step_q16; /* weight of the next error: grows instead of decay of the others */
+	uint32_t total;    /* of the counts */
 	uint16_t n;        /* errors seen, stops at 65535 */
 	uint16_t counts[GN_SPREAD_BINS];
 };

@@ -27,22 +27,23 @@ static bool sampled(uint32_t row, size_t origin, uint32_t every)
 static int write_origin(const struct gn_predict *p, const struct gn_trace_row *row, uint32_t number,
                         size_t origin, FILE *out)
 {
+	int32_t all[GN_H][GN_N_EXPERTS][GN_Q];
+
+	gn_mix_experts(p, NULL, all);
 	for (uint32_t h = 0; h < p->config.n_horizons; h++) {
 		struct record record = {.row = (int32_t)number, .origin = (int32_t)origin};
 		size_t at = origin + p->config.horizons[h];
-		int32_t experts[GN_N_EXPERTS][GN_Q];
 		double unit = gn_features_unit_q4(p, h) / 16.0, units;
 
 		if (at >= row->n || row->values[at] == GN_TRACE_MISSING)
 			continue;
-		gn_mix_experts(p, NULL, h, experts);
-		gn_features_make(p, h, experts, record.features);
+		gn_features_make(p, h, all[h], record.features);
 		units = (double)(row->values[at] < 0 ? 0 : row->values[at]);
 		for (int i = p->shift; i < 0; i++)
 			units /= 2;
 		for (int i = p->shift; i > 0; i--)
 			units *= 2;
-		record.target = (float)((units - experts[GN_EXPERT_MIX][GN_P50]) / unit);
+		record.target = (float)((units - all[h][GN_EXPERT_MIX][GN_P50]) / unit);
 		if (fwrite(&record, sizeof(record), 1, out) != 1)
 			return -errno;
 	}
