@@ -340,8 +340,8 @@ static void load_vm(void *context, const char *name, const void *bytes, size_t s
 	Gnomon__V1__VmSpec *spec = NULL;
 
 	if (size)
-		spec = (Gnomon__V1__VmSpec *)gn_message_unpack(&gnomon__v1__vm_spec__descriptor,
-		                                               bytes, size);
+		spec = (Gnomon__V1__VmSpec *)gn_message_parse(&gnomon__v1__vm_spec__descriptor,
+		                                              bytes, size);
 	if (spec && gn_name_is_vm(spec->name) && !gn_brain_vm(loading->brain, spec->name)) {
 		struct gn_vm *vm = create_vm(loading->brain, spec);
 
@@ -373,8 +373,8 @@ static void load_policy(void *context, const char *name, const void *bytes, size
 
 	if (!vm)
 		return;
-	policy = (Gnomon__V1__Policy *)gn_message_unpack(&gnomon__v1__policy__descriptor, bytes,
-	                                                 size);
+	policy = (Gnomon__V1__Policy *)gn_message_parse(&gnomon__v1__policy__descriptor, bytes,
+	                                                size);
 	for (i = 1; i < GN_RESOURCE_END; i++)
 		rules[i] = vm->series[i].rules;
 	if (policy && gn_policy_message_apply(policy, NULL, 0, &vm->mode, rules, NULL) == 0) {
@@ -391,7 +391,7 @@ static void load_first(void *context, const char *name, const void *bytes, size_
 	struct gn_vm *vm = gn_brain_vm(loading->brain, name);
 
 	if (vm && !vm->first)
-		vm->first = (Gnomon__V1__Allocation *)gn_message_unpack(
+		vm->first = (Gnomon__V1__Allocation *)gn_message_parse(
 		        &gnomon__v1__allocation__descriptor, bytes, size);
 }
 

@@ -59,8 +59,8 @@ void *gn_message_pack(const ProtobufCMessage *message, size_t *size)
 	return bytes;
 }
 
-ProtobufCMessage *gn_message_unpack(const ProtobufCMessageDescriptor *descriptor, const void *bytes,
-                                    size_t size)
+ProtobufCMessage *gn_message_parse(const ProtobufCMessageDescriptor *descriptor, const void *bytes,
+                                   size_t size)
 {
 	return protobuf_c_message_unpack(descriptor, NULL, size, bytes);
 }
@@ -69,7 +69,7 @@ ProtobufCMessage *gn_message_copy(const ProtobufCMessage *message)
 {
 	size_t size;
 	void *bytes = gn_message_pack(message, &size);
-	ProtobufCMessage *copy = gn_message_unpack(message->descriptor, bytes, size);
+	ProtobufCMessage *copy = gn_message_parse(message->descriptor, bytes, size);
 
 	free(bytes);
 	return checked(copy);

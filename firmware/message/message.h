@@ -45,8 +45,8 @@ void gn_message_free(ProtobufCMessage *message);
 /* The message as bytes, for the caller to free(). */
 void *gn_message_pack(const ProtobufCMessage *message, size_t *size);
 /* NULL: not such a message. */
-ProtobufCMessage *gn_message_unpack(const ProtobufCMessageDescriptor *descriptor, const void *bytes,
-                                    size_t size);
+ProtobufCMessage *gn_message_parse(const ProtobufCMessageDescriptor *descriptor, const void *bytes,
+                                   size_t size);
 /* 1: the same fields with the same values. */
 int gn_message_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);
 

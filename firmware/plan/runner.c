@@ -400,7 +400,7 @@ static void load_plan(void *context, uint64_t id, uint64_t deadline_us, const vo
 {
 	struct gn_runner *runner = context;
 	Gnomon__V1__Plan *message =
-	        (Gnomon__V1__Plan *)gn_message_unpack(&gnomon__v1__plan__descriptor, bytes, size);
+	        (Gnomon__V1__Plan *)gn_message_parse(&gnomon__v1__plan__descriptor, bytes, size);
 	struct gn_plan_record *record;
 	size_t i;
 

@@ -396,9 +396,8 @@ int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow 
 	set_triggers(record);
 	apply_mirror(record);
 	if (stands)
-		step(record,
-		     record->message->start ? GN_SHADOW_EVENT_START : GN_SHADOW_EVENT_STOP, GN_OK,
-		     now);
+		step(record, record->message->start ? GN_SHADOW_EVENT_START : GN_SHADOW_EVENT_STOP,
+		     GN_OK, now);
 	else
 		record->shadow.start = record->message->start;
 	describe(record);
@@ -424,9 +423,9 @@ static void load_shadow(void *context, const char *name, const void *bytes, size
 	if (size < sizeof head || !gn_name_is_vm(name))
 		return;
 	memcpy(&head, bytes, sizeof head);
-	message = (Gnomon__V1__Shadow *)gn_message_unpack(&gnomon__v1__shadow__descriptor,
-	                                                  (const char *)bytes + sizeof head,
-	                                                  size - sizeof head);
+	message = (Gnomon__V1__Shadow *)gn_message_parse(&gnomon__v1__shadow__descriptor,
+	                                                 (const char *)bytes + sizeof head,
+	                                                 size - sizeof head);
 	if (head.size != sizeof head || !message || message->n_triggers > GN_SHADOW_MAX_TRIGGERS) {
 		GN_MESSAGE_FREE(message);
 		return;

@@ -120,13 +120,23 @@ static bool is_named(char *const *mask, size_t n_mask, const char *field)
 	return n_mask == 0;
 }
 
+static bool can_be_changed(const char *field)
+{
+	static const char *const known[] = {"start", "scaling", "triggers", "schedule", "mirror"};
+	size_t i;
+
+	for (i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (strcmp(known[i], field) == 0)
+			return true;
+	return false;
+}
+
 int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *status)
 {
-	static char *const known[] = {"start", "scaling", "triggers", "schedule", "mirror"};
 	size_t i;
 
 	for (i = 0; i < n_mask; i++)
-		if (!is_named(known, 5, mask[i]))
+		if (!can_be_changed(mask[i]))
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
 			                     "update_mask '%.60s' cannot be changed; give start, "
 			                     "scaling, triggers, schedule or mirror",

@@ -1,0 +1,45 @@
+/* control_internal.h - the handlers of the service, by subject. */
+#ifndef GN_CONTROL_INTERNAL_H
+#define GN_CONTROL_INTERNAL_H
+
+#include "firmware/control/control.h"
+
+struct gn_control {
+	const struct gn_config *config;
+	struct gn_control_parts p;
+	struct gn_channel_server *servers[2];
+	struct gn_channel_publisher *publishers[2];
+	struct gn_channel_service service;
+};
+
+/* status.c */
+gn_channel_handler gn_control_get_status, gn_control_get_report;
+/* vms.c */
+gn_channel_handler gn_control_create_vm, gn_control_delete_vm, gn_control_list_vms,
+        gn_control_get_vm;
+/* series.c */
+gn_channel_handler gn_control_get_forecast, gn_control_get_history, gn_control_get_policy,
+        gn_control_update_policy;
+/* shadows.c */
+gn_channel_handler gn_control_create_shadow, gn_control_list_shadows, gn_control_get_shadow,
+        gn_control_update_shadow, gn_control_delete_shadow, gn_control_list_mirrors,
+        gn_control_update_mirror, gn_control_delete_mirror;
+/* plans.c */
+gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
+        gn_control_reject_plan;
+
+/* Replies and frees the message. */
+void gn_control_reply(struct gn_channel_call *call, ProtobufCMessage *reply);
+void gn_control_reply_empty(struct gn_channel_call *call);
+/* Fails the call with a code and a sentence. */
+void gn_control_fail(struct gn_channel_call *call, enum gn_code code, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+/* The VM of that name, "vms/web-1" or a child such as "vms/web-1/policy"; or fails the call
+ * and gives NULL. 'child' is "" or "/policy", ... */
+struct gn_vm *gn_control_vm(struct gn_control *control, struct gn_channel_call *call,
+                            const char *name, const char *child);
+
+/* The VM as operators see it; gn_message_free(). */
+Gnomon__V1__Vm *gn_control_vm_message(struct gn_control *control, const struct gn_vm *vm);
+
+#endif

@@ -1,0 +1,86 @@
+/* plans.c - ListPlans, GetPlan, ApprovePlan, RejectPlan. */
+#include <string.h>
+#include "firmware/control/control_internal.h"
+#include "firmware/message/message.h"
+
+/* Or fails the call and gives NULL. */
+static struct gn_plan_record *find(struct gn_control *control, struct gn_channel_call *call,
+                                   const char *name)
+{
+	struct gn_plan_record *record = gn_runner_find(control->p.runner, name);
+
+	if (!record)
+		gn_control_fail(
+		        call, GN_NOT_FOUND,
+		        "there is no plan '%.60s'; give plans/<number> (gnomonctl plan list)",
+		        name);
+	return record;
+}
+
+void gn_control_list_plans(void *context, struct gn_channel_call *call,
+                           const ProtobufCMessage *message)
+{
+	const Gnomon__V1__ListPlansRequest *request = (const Gnomon__V1__ListPlansRequest *)message;
+	struct gn_control *control = context;
+	uint32_t limit = request->limit ? request->limit : 100;
+	Gnomon__V1__PlanList *list;
+	size_t i;
+
+	if (limit > 1000) {
+		gn_control_fail(call, GN_OUT_OF_RANGE, "limit is %u; give 1 to 1000", limit);
+		return;
+	}
+	if (request->vm[0] && !gn_control_vm(control, call, request->vm, ""))
+		return;
+	list = GN_MESSAGE_NEW(Gnomon__V1__PlanList, gnomon__v1__plan_list__init);
+	for (i = gn_runner_count(control->p.runner); i-- > 0 && list->n_plans < limit;) {
+		const struct gn_plan_record *record = gn_runner_at(control->p.runner, i);
+
+		if ((request->vm[0] && strcmp(record->message->vm, request->vm) != 0) ||
+		    (request->pending_only && record->plan.state != GN_PLAN_PENDING))
+			continue;
+		GN_MESSAGE_APPEND(list->plans, list->n_plans,
+		                  GN_MESSAGE_COPY(Gnomon__V1__Plan, record->message));
+	}
+	gn_control_reply(call, &list->base);
+}
+
+void gn_control_get_plan(void *context, struct gn_channel_call *call,
+                         const ProtobufCMessage *message)
+{
+	const Gnomon__V1__NameRequest *request = (const Gnomon__V1__NameRequest *)message;
+	struct gn_plan_record *record = find(context, call, request->name);
+
+	if (record)
+		gn_channel_reply(call, &record->message->base);
+}
+
+void gn_control_approve_plan(void *context, struct gn_channel_call *call,
+                             const ProtobufCMessage *message)
+{
+	const Gnomon__V1__NameRequest *request = (const Gnomon__V1__NameRequest *)message;
+	struct gn_plan_record *record = find(context, call, request->name);
+	struct gn_status status;
+
+	if (!record)
+		return;
+	if (gn_runner_approve(record, gn_time_now(), &status))
+		gn_channel_fail(call, &status);
+	else
+		gn_channel_reply(call, &record->message->base);
+}
+
+void gn_control_reject_plan(void *context, struct gn_channel_call *call,
+                            const ProtobufCMessage *message)
+{
+	const Gnomon__V1__NameRequest *request = (const Gnomon__V1__NameRequest *)message;
+	struct gn_plan_record *record = find(context, call, request->name);
+	struct gn_status status;
+
+	if (!record)
+		return;
+	if (gn_runner_reject(record, gn_time_now(), &status))
+		gn_channel_fail(call, &status);
+	else
+		gn_channel_reply(call, &record->message->base);
+}
