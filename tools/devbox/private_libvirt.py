@@ -3,6 +3,7 @@
 
     private_libvirt.py start DIR     start it; prints the connection URI
     private_libvirt.py status DIR    what runs in it
+    private_libvirt.py restart DIR   another libvirtd; its domains go on
     private_libvirt.py stop DIR      end its domains and processes, remove its files
 
 It has its own mount namespace, in which /run, /etc/libvirt, /var/lib/libvirt,
@@ -246,6 +247,36 @@ def unshare(flags):
         raise Error(f"cannot make a namespace: {os.strerror(error)}; this needs root")
 
 
+def join(pid):
+    """Enters the namespaces of one of the members."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in ("cgroup", "mnt")]
+    for space in spaces:
+        if libc.setns(space, 0):
+            raise Error(f"cannot enter the namespaces of process {pid}: "
+                        f"{os.strerror(ctypes.get_errno())}")
+        os.close(space)
+
+
+def become_libvirtd(listen):
+    arguments = [LIBVIRTD, "--config", "/etc/libvirt/libvirtd.conf", "--pid-file",
+                 "/run/libvirtd.pid"] + (["--listen"] if listen else [])
+    os.chdir("/")
+    os.execve(LIBVIRTD, arguments, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C",
+                                    "HOME": "/root"})
+
+
+def inside_again(directory, listen, pid):
+    """As inside(), for the successor of a libvirtd whose domains still run."""
+    for point, controllers in hierarchies():
+        top = f"{point}/{cgroup_name(directory)}"
+        with contextlib.suppress(OSError):
+            write_text(f"{top}/daemon/cgroup.procs" if controllers is None
+                       else f"{top}/cgroup.procs", "0")
+    join(pid)
+    become_libvirtd(listen)
+
+
 def inside(directory, listen):
     """Runs as the process that becomes libvirtd."""
     joined = cgroup_enter(directory)
@@ -258,11 +289,7 @@ def inside(directory, listen):
     for name in ("passwd", "group"):
         if os.path.exists(f"/etc/libvirt/{name}"):
             mount(f"/etc/libvirt/{name}", f"/etc/{name}", None, MS_BIND)
-    arguments = [LIBVIRTD, "--config", "/etc/libvirt/libvirtd.conf", "--pid-file",
-                 "/run/libvirtd.pid"] + (["--listen"] if listen else [])
-    os.chdir("/")
-    os.execve(LIBVIRTD, arguments, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C",
-                                    "HOME": "/root"})
+    become_libvirtd(listen)
 
 
 # ---- mount points that this machine lacks ----------------------------------------------
@@ -406,8 +433,6 @@ class PrivateLibvirt:
         cgroup_leave_nothing(self.directory)
         configure(self.directory, self.user, self.listen)
         add_accounts(self.directory)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.socket)
         try:
             self._launch(seconds)
         except BaseException:
@@ -415,12 +440,26 @@ class PrivateLibvirt:
             cgroup_leave_nothing(self.directory)
             raise
 
-    def _launch(self, seconds):
+    def restart(self, seconds=60, number=signal.SIGTERM):
+        """Ends libvirtd by that signal and starts another, which finds the domains again."""
+        send(self.directory, number, "libvirtd")
+        if not wait_gone(self.directory, 10, "libvirtd"):
+            raise Error("libvirtd does not end; stop it all")
+        domains = self.processes()
+        if not domains:
+            self.start(seconds)
+        else:
+            self._launch(seconds, min(domains))
+
+    def _launch(self, seconds, join_pid=None):
         command = [sys.executable, os.path.abspath(__file__), "inside", self.directory]
+        command += ["--listen"] if self.listen else []
+        command += ["--join", str(join_pid)] if join_pid else []
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket)
         with machine_lock(), open(f"{self.directory}/log/start.log", "wb") as log:
             make_mount_points()
-            child = subprocess.Popen(command + (["--listen"] if self.listen else []),
-                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                      start_new_session=True)
             end = time.monotonic() + seconds
             while not (os.path.exists(self.socket) and answers(self.uri)):
@@ -450,19 +489,25 @@ class PrivateLibvirt:
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=("start", "stop", "status", "inside"),
-                        metavar="start|stop|status")
+    parser.add_argument("verb", choices=("start", "restart", "stop", "status", "inside"),
+                        metavar="start|restart|stop|status")
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument("--user", default="root", help="whom QEMU runs as (start)")
     parser.add_argument("--listen", nargs="?", const=True, metavar="ADDRESS:PORT",
                         help="open an unauthenticated TCP port (start); default: none")
+    parser.add_argument("--join", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--keep-logs", action="store_true", help="leave DIR/log (stop)")
     args = parser.parse_args()
     libvirt = PrivateLibvirt(args.directory, args.user,
                              args.listen if isinstance(args.listen, str) else None)
     try:
-        if args.verb == "inside":
-            inside(args.directory, bool(args.listen))
+        if args.verb == "inside" and args.join:
+            inside_again(libvirt.directory, bool(args.listen), args.join)
+        elif args.verb == "inside":
+            inside(libvirt.directory, bool(args.listen))
+        elif args.verb == "restart":
+            libvirt.restart()
+            print(libvirt.uri)
         elif args.verb == "start":
             libvirt.start()
             print(libvirt.uri)
