@@ -20,12 +20,22 @@ struct gn_mirror_session {
 	struct gn_mirror_counters counters;
 };
 
-/* Packets on their way through one session. */
+/* Packets on their way through one session: the caller's own arrays, or these. */
 struct batch {
+	unsigned n;
+	struct rte_mbuf **mbufs;
+	struct gn_packet **packets;
+};
+
+struct arrays {
 	struct rte_mbuf *mbufs[GN_PORT_BURST];
 	struct gn_packet *packets[GN_PORT_BURST];
-	unsigned n;
 };
+
+static inline struct batch empty_batch(struct arrays *arrays)
+{
+	return (struct batch){0, arrays->mbufs, arrays->packets};
+}
 
 int gn_mirror_session_create(const struct gn_mirror_config *config, struct gn_mirror_session **out,
                              struct gn_status *status)
@@ -117,24 +127,24 @@ static bool passes(const struct gn_mirror_config *config, const struct gn_packet
 }
 
 /* Filters and samples into 'batch'. */
-static void choose(struct gn_mirror_session *session, struct rte_mbuf *const *mbufs,
-                   struct gn_packet *const *packets, unsigned n, struct batch *batch)
+static void choose(struct gn_mirror_session *session, const struct batch *from, struct batch *batch)
 {
 	const struct gn_mirror_config *config = &session->config;
 	unsigned i;
 
-	batch->n = 0;
-	for (i = 0; i < n; i++) {
-		if (!passes(config, packets[i])) {
-			count(session->counters.filtered, 1, packets[i]->length);
+	for (i = 0; i < from->n; i++) {
+		struct gn_packet *packet = from->packets[i];
+
+		if (!passes(config, packet)) {
+			count(session->counters.filtered, 1, packet->length);
 		} else if (session->until_sample) {
 			session->until_sample--;
-			count(session->counters.sampled_out, 1, packets[i]->length);
+			count(session->counters.sampled_out, 1, packet->length);
 		} else {
 			session->until_sample =
 			        config->sample_one_in ? config->sample_one_in - 1 : 0;
-			batch->mbufs[batch->n] = mbufs[i];
-			batch->packets[batch->n++] = packets[i];
+			batch->mbufs[batch->n] = from->mbufs[i];
+			batch->packets[batch->n++] = packet;
 		}
 	}
 }
@@ -214,11 +224,13 @@ static void send_made(struct gn_mirror_session *session, struct batch *made)
  * outlive it. 'view' is a fresh mbuf of the clones' pool. */
 static inline void look_at(struct rte_mbuf *view, const struct rte_mbuf *from, uint32_t keep)
 {
+	uint16_t n = (uint16_t)RTE_MIN(keep, (uint32_t)from->data_len);
+
 	view->buf_addr = from->buf_addr;
 	view->buf_len = from->buf_len;
 	view->data_off = from->data_off;
-	view->data_len = (uint16_t)RTE_MIN(keep, (uint32_t)from->data_len);
-	view->pkt_len = view->data_len;
+	view->data_len = n;
+	view->pkt_len = n;
 	view->nb_segs = 1;
 	view->ol_flags = 0;
 }
@@ -229,18 +241,24 @@ static bool lend(struct gn_mirror_session *session, const struct batch *batch)
 {
 	uint32_t keep =
 	        session->config.truncate_bytes ? session->config.truncate_bytes : UINT32_MAX;
-	struct batch views;
+	struct arrays arrays;
+	struct batch views = {batch->n, arrays.mbufs, batch->packets};
+	unsigned chained = 0;
 	unsigned i;
 
-	for (i = 0; i < batch->n; i++)
-		if (unlikely(batch->mbufs[i]->nb_segs != 1))
-			return false;
 	if (rte_mempool_get_bulk(session->config.clones, (void **)views.mbufs, batch->n) != 0)
 		return false;
-	views.n = batch->n;
 	for (i = 0; i < batch->n; i++) {
+		chained |= batch->mbufs[i]->nb_segs ^ 1u;
 		look_at(views.mbufs[i], batch->mbufs[i], keep);
-		views.packets[i] = batch->packets[i];
+	}
+	if (unlikely(chained)) {
+		rte_mempool_put_bulk(session->config.clones, (void **)views.mbufs, batch->n);
+		return false;
+	}
+	if (session->port->n_tx_queues > 1) { /* 'tx' may reorder them, but not the originals */
+		memcpy(arrays.packets, batch->packets, batch->n * sizeof arrays.packets[0]);
+		views.packets = arrays.packets;
 	}
 	send_made(session, &views);
 	return true;
@@ -270,10 +288,10 @@ static void share(struct gn_mirror_session *session, struct batch *batch)
 /* Indirect mbufs; those that cannot be made are dropped. */
 static void send_clones(struct gn_mirror_session *session, const struct batch *batch)
 {
-	struct batch made;
+	struct arrays arrays;
+	struct batch made = empty_batch(&arrays);
 	unsigned i;
 
-	made.n = 0;
 	for (i = 0; i < batch->n; i++) {
 		struct rte_mbuf *clone =
 		        clone_cut(session, batch->mbufs[i], session->config.truncate_bytes);
@@ -337,10 +355,10 @@ static struct rte_mbuf *encapsulate(struct gn_mirror_session *session, struct rt
 static void send_tunnel(struct gn_mirror_session *session, const struct batch *batch,
                         enum gn_direction direction)
 {
-	struct batch made;
+	struct arrays arrays;
+	struct batch made = empty_batch(&arrays);
 	unsigned i;
 
-	made.n = 0;
 	for (i = 0; i < batch->n; i++) {
 		struct rte_mbuf *head =
 		        encapsulate(session, batch->mbufs[i], batch->packets[i], direction);
@@ -365,10 +383,10 @@ static inline void note_down(struct rte_mbuf *mbuf, const struct gn_packet *pack
 static void send_file(struct gn_mirror_session *session, const struct batch *batch,
                       enum gn_direction direction, uint64_t now)
 {
-	struct batch made;
+	struct arrays arrays;
+	struct batch made = empty_batch(&arrays);
 	unsigned taken, i;
 
-	made.n = 0;
 	for (i = 0; i < batch->n; i++) {
 		struct rte_mbuf *clone =
 		        clone_cut(session, batch->mbufs[i], session->config.truncate_bytes);
@@ -403,32 +421,30 @@ static void send_batch(struct gn_mirror_session *session, struct batch *batch, u
 }
 
 static void session_burst(struct gn_mirror_session *session, enum gn_direction direction,
-                          struct rte_mbuf *const *mbufs, struct gn_packet *const *packets,
-                          unsigned n, uint64_t bytes, uint64_t now)
+                          struct batch *all, uint64_t bytes, uint64_t now)
 {
-	struct batch batch;
+	struct arrays arrays;
+	struct batch chosen;
 
-	count(session->counters.seen, n, bytes);
+	count(session->counters.seen, all->n, bytes);
 	if (!session->config.n_filters && session->config.sample_one_in <= 1) {
-		memcpy(batch.mbufs, mbufs, n * sizeof mbufs[0]);
-		memcpy(batch.packets, packets, n * sizeof packets[0]);
-		batch.n = n;
-	} else {
-		choose(session, mbufs, packets, n, &batch);
-		bytes = bytes_of(batch.packets, batch.n);
+		send_batch(session, all, bytes, direction, now);
+		return;
 	}
-	if (batch.n)
-		send_batch(session, &batch, bytes, direction, now);
+	chosen = empty_batch(&arrays);
+	choose(session, all, &chosen);
+	if (chosen.n)
+		send_batch(session, &chosen, bytes_of(chosen.packets, chosen.n), direction, now);
 }
 
 void gn_mirror_burst(const struct gn_mirror_set *set, enum gn_direction direction,
-                     struct rte_mbuf *const *mbufs, struct gn_packet *const *packets, unsigned n,
-                     uint64_t now)
+                     struct rte_mbuf **mbufs, struct gn_packet **packets, unsigned n, uint64_t now)
 {
+	struct batch all = {n, mbufs, packets};
 	uint64_t bytes = bytes_of(packets, n);
 	unsigned i;
 
-	for (i = 0; i < set->n; i++)
+	for (i = 0; i < set->n && n; i++)
 		if (set->sessions[i]->config.directions[direction])
-			session_burst(set->sessions[i], direction, mbufs, packets, n, bytes, now);
+			session_burst(set->sessions[i], direction, &all, bytes, now);
 }

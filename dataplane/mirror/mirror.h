@@ -1,8 +1,9 @@
 /* mirror.h - mirror sessions: copies of a VM's packets, to a shadow's port, a collector or a file.
  *
- * A copy shares the packet's buffer. Whole packets to a port that copies (vhost-user) need
- * not even a reference; to a device they take one; truncated ones are an indirect mbuf, and
- * tunnel headers a small mbuf chained in front. A sink that is full, slow or absent
+ * A copy shares the packet's buffer. A port that is done with a packet when it is sent
+ * (vhost-user, software drivers) is lent it, without even a reference; a device that keeps it
+ * takes a reference, or an indirect mbuf when truncated; tunnel headers are a small mbuf
+ * chained in front. A sink that is full, slow or absent
  * loses copies, never packets of production.
  *
  * Each session keeps, exactly and in packets and bytes of the originals,
@@ -88,9 +89,9 @@ void gn_mirror_session_read(const struct gn_mirror_session *session,
                             struct gn_mirror_counters *out);
 
 /* Copies a burst of packets that the VM received or sent. The mbufs stay the caller's and
- * may be shared (refcnt) when it returns: change one only when it is not. */
+ * may be shared (refcnt) when it returns: change one only when it is not. 'mbufs' and
+ * 'packets' may have been reordered, in step, and never within a flow. */
 void gn_mirror_burst(const struct gn_mirror_set *set, enum gn_direction direction,
-                     struct rte_mbuf *const *mbufs, struct gn_packet *const *packets, unsigned n,
-                     uint64_t now);
+                     struct rte_mbuf **mbufs, struct gn_packet **packets, unsigned n, uint64_t now);
 
 #endif
