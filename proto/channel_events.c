@@ -22,7 +22,7 @@
 
 struct gn_channel_publisher {
 	nng_socket socket;
-	nng_listener listener;
+	struct gn_channel_listener listener;
 	uint64_t n_published;
 };
 
@@ -44,7 +44,8 @@ int gn_channel_publisher_create(const char *url, const struct gn_channel_tls *tl
 	}
 	rc = nng_socket_set_int(publisher->socket, NNG_OPT_SENDBUF, SEND_BUFFER);
 	rc = rc ? gn_channel_fail_nng(status, "send buffer", rc)
-	        : gn_channel_listen(publisher->socket, url, tls, &publisher->listener, status);
+	        : gn_channel_listener_init(&publisher->listener, publisher->socket, url, tls,
+	                                   status);
 	if (rc) {
 		gn_channel_publisher_destroy(publisher);
 		return rc;
@@ -55,11 +56,7 @@ int gn_channel_publisher_create(const char *url, const struct gn_channel_tls *tl
 
 uint16_t gn_channel_publisher_port(const struct gn_channel_publisher *publisher)
 {
-	int port;
-
-	return nng_listener_get_int(publisher->listener, NNG_OPT_TCP_BOUND_PORT, &port)
-	               ? 0
-	               : (uint16_t)port;
+	return gn_channel_listener_port(&publisher->listener);
 }
 
 int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic,
@@ -69,6 +66,7 @@ int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic
 	size_t prefix = strlen(topic) + 1, size;
 	nng_msg *wire;
 
+	gn_channel_listener_heal(&publisher->listener);
 	if (prefix > sizeof envelope.method)
 		return -ENAMETOOLONG;
 	memcpy(envelope.method, topic, prefix);

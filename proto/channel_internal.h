@@ -47,6 +47,25 @@ bool gn_channel_is_ipc(const char *url);
 /* Starts listening, with every option set. An nng error becomes a sentence. */
 int gn_channel_listen(nng_socket socket, const char *url, const struct gn_channel_tls *tls,
                       nng_listener *out, struct gn_status *status);
+#define GN_CHANNEL_HEAL_US 200000u /* how often a listening address is looked at */
+
+/* A listening address that stays open: see channel_listener.c. Owner: the socket's. */
+struct gn_channel_listener {
+	char url[GN_CHANNEL_URL_MAX + 1];
+	nng_socket socket;
+	nng_listener nng;
+	uint64_t checked_us; /* monotonic */
+	bool is_ipc;
+	bool is_closed; /* could not be opened again yet */
+};
+
+int gn_channel_listener_init(struct gn_channel_listener *listener, nng_socket socket,
+                             const char *url, const struct gn_channel_tls *tls,
+                             struct gn_status *status);
+/* Call often; looks once in GN_CHANNEL_HEAL_US and opens the address again if it broke. */
+void gn_channel_listener_heal(struct gn_channel_listener *listener);
+uint16_t gn_channel_listener_port(const struct gn_channel_listener *listener);
+
 /* Starts dialling in the background. */
 int gn_channel_dial(nng_socket socket, const char *url, const struct gn_channel_tls *tls,
                     nng_dialer *out, struct gn_status *status);

@@ -3,6 +3,7 @@
  * certificates. */
 #include "proto/channel.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -429,7 +430,10 @@ static void test_absent_server_is_named(void **state)
 	struct fixture *fixture = *state;
 	struct gn_status status = {0};
 
+	assert_int_equal(call_port(fixture->client, "ports/a", 5 * SECOND_US, &status), 0);
 	stop_server(fixture);
+	while (!gn_channel_client_check(fixture->client, &status))
+		usleep(1000);
 	/* Far below the deadline: the test would be stopped otherwise. */
 	assert_int_equal(call_port(fixture->client, "ports/a", 20 * 60 * SECOND_US, &status),
 	                 -ECONNREFUSED);
@@ -465,6 +469,38 @@ static void test_half_open_server(void **state)
 	unlink(address.sun_path);
 }
 
+static size_t count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n;
+}
+
+/* nng 1.5.2 never frees a listener that broke in this way (channel_listener.c): some 4 KiB
+ * each time, inside libnng. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libnng.so";
+}
+
+/* Opening the address again drops connections, so a call in between may fail. */
+static void ask_until_answered(struct gn_channel_client *client)
+{
+	struct gn_status status = {0};
+	int tries = 100;
+
+	while (call_port(client, "ports/a", 2 * SECOND_US, &status)) {
+		if (!tries--)
+			fail_msg("%s", status.message);
+		usleep(50000);
+	}
+}
+
 /* Connections that say nothing, say garbage, or stop half-way, to a server. */
 static void test_server_survives_bad_peers(void **state)
 {
@@ -474,8 +510,11 @@ static void test_server_survives_bad_peers(void **state)
 	struct fixture *fixture = *state;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct gn_status status = {0};
+	size_t n_before;
 	int fds[200];
 
+	assert_int_equal(call_port(fixture->client, "ports/a", 5 * SECOND_US, &status), 0);
+	n_before = count_descriptors();
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/s", fixture->directory);
 	for (size_t i = 0; i < 200; i++) {
 		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -486,7 +525,32 @@ static void test_server_survives_bad_peers(void **state)
 	assert_int_equal(call_port(fixture->client, "ports/a", 5 * SECOND_US, &status), 0);
 	for (size_t i = 0; i < 200; i++)
 		close(fds[i]);
-	assert_int_equal(call_port(fixture->client, "ports/a", 5 * SECOND_US, &status), 0);
+	while (count_descriptors() > n_before) /* the server closes its ends too */
+		usleep(1000);
+	ask_until_answered(fixture->client);
+}
+
+/* A client that is killed while it connects must not close the address to all others. */
+static void test_peer_gone_while_connecting_leaves_the_address_open(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct gn_channel_client *late;
+	struct gn_status status = {0};
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/s", fixture->directory);
+	for (int i = 0; i < 3; i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		while (connect(fd, (struct sockaddr *)&address, sizeof address))
+			usleep(1000); /* it is just being opened again */
+		close(fd);
+		usleep(50000);
+		assert_int_equal(gn_channel_client_create(fixture->url, NULL, &late, &status), 0);
+		ask_until_answered(late);
+		ask_until_answered(fixture->client);
+		gn_channel_client_destroy(late);
+	}
 }
 
 /* ---- what only a raw peer can send ---------------------------------------------------- */
@@ -858,6 +922,7 @@ int main(void)
 	        CASE(absent_server_is_named),
 	        CASE(half_open_server),
 	        CASE(server_survives_bad_peers),
+	        CASE(peer_gone_while_connecting_leaves_the_address_open),
 	        CASE(raw_requests),
 	        CASE(garbage_is_answered),
 	        CASE(live_socket_is_kept),
