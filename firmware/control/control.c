@@ -59,6 +59,11 @@ void gn_control_reply_empty(struct gn_channel_call *call)
 	gn_channel_reply(call, &empty.base);
 }
 
+void gn_control_commit(struct gn_control *control)
+{
+	gn_store_commit(control->p.brain->store, true);
+}
+
 void gn_control_fail(struct gn_channel_call *call, enum gn_code code, const char *format, ...)
 {
 	struct gn_status status = {.code = code};

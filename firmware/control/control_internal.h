@@ -31,6 +31,9 @@ gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approv
 /* Replies and frees the message. */
 void gn_control_reply(struct gn_channel_call *call, ProtobufCMessage *reply);
 void gn_control_reply_empty(struct gn_channel_call *call);
+/* Before the reply to a change: what is acknowledged survives a crash. While the store is in
+ * trouble the change holds in memory, and is stored when it recovers. */
+void gn_control_commit(struct gn_control *control);
 /* Fails the call with a code and a sentence. */
 void gn_control_fail(struct gn_channel_call *call, enum gn_code code, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

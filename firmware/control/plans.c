@@ -17,6 +17,13 @@ static struct gn_plan_record *find(struct gn_control *control, struct gn_channel
 	return record;
 }
 
+static void reply_changed(struct gn_control *control, struct gn_channel_call *call,
+                          const struct gn_plan_record *record)
+{
+	gn_control_commit(control);
+	gn_channel_reply(call, &record->message->base);
+}
+
 void gn_control_list_plans(void *context, struct gn_channel_call *call,
                            const ProtobufCMessage *message)
 {
@@ -67,7 +74,7 @@ void gn_control_approve_plan(void *context, struct gn_channel_call *call,
 	if (gn_runner_approve(record, gn_time_now(), &status))
 		gn_channel_fail(call, &status);
 	else
-		gn_channel_reply(call, &record->message->base);
+		reply_changed(context, call, record);
 }
 
 void gn_control_reject_plan(void *context, struct gn_channel_call *call,
@@ -82,5 +89,5 @@ void gn_control_reject_plan(void *context, struct gn_channel_call *call,
 	if (gn_runner_reject(record, gn_time_now(), &status))
 		gn_channel_fail(call, &status);
 	else
-		gn_channel_reply(call, &record->message->base);
+		reply_changed(context, call, record);
 }

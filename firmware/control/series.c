@@ -167,5 +167,6 @@ void gn_control_update_policy(void *context, struct gn_channel_call *call,
 		return;
 	}
 	gn_brain_set_policy(control->p.brain, vm, mode, rules);
+	gn_control_commit(control);
 	gn_control_reply(call, &policy_of(vm)->base);
 }

@@ -4,8 +4,10 @@
 #include "firmware/control/control_internal.h"
 #include "firmware/message/message.h"
 
-static void reply_shadow(struct gn_channel_call *call, const struct gn_shadow_record *record)
+static void reply_changed(struct gn_control *control, struct gn_channel_call *call,
+                          const struct gn_shadow_record *record)
 {
+	gn_control_commit(control);
 	gn_channel_reply(call, &record->message->base);
 }
 
@@ -36,7 +38,7 @@ void gn_control_create_shadow(void *context, struct gn_channel_call *call,
 	                   &record, &status))
 		gn_channel_fail(call, &status);
 	else
-		reply_shadow(call, record);
+		reply_changed(control, call, record);
 }
 
 void gn_control_list_shadows(void *context, struct gn_channel_call *call,
@@ -61,7 +63,7 @@ void gn_control_get_shadow(void *context, struct gn_channel_call *call,
 	struct gn_shadow_record *record = find(context, call, request->name);
 
 	if (record)
-		reply_shadow(call, record);
+		gn_channel_reply(call, &record->message->base);
 }
 
 void gn_control_update_shadow(void *context, struct gn_channel_call *call,
@@ -84,7 +86,7 @@ void gn_control_update_shadow(void *context, struct gn_channel_call *call,
 	                      &status))
 		gn_channel_fail(call, &status);
 	else
-		reply_shadow(call, record);
+		reply_changed(context, call, record);
 }
 
 void gn_control_delete_shadow(void *context, struct gn_channel_call *call,
@@ -96,6 +98,7 @@ void gn_control_delete_shadow(void *context, struct gn_channel_call *call,
 	if (!record)
 		return;
 	gn_shadows_remove(record, gn_time_now());
+	gn_control_commit(context);
 	gn_control_reply_empty(call);
 }
 

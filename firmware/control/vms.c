@@ -232,6 +232,7 @@ void gn_control_create_vm(void *context, struct gn_channel_call *call,
 		return;
 	}
 	gn_brain_tell(brain, "vm.created", vm->name, "%s is put behind the card", vm->name);
+	gn_control_commit(control);
 	gn_reconcile_run(control->p.reconcile, gn_time_now());
 	gn_control_reply(call, &gn_control_vm_message(control, vm)->base);
 }
@@ -276,5 +277,6 @@ void gn_control_delete_vm(void *context, struct gn_channel_call *call,
 	}
 	gn_reconcile_remove(control->p.reconcile, vm);
 	gn_brain_remove_vm(control->p.brain, vm);
+	gn_control_commit(control);
 	gn_control_reply_empty(call);
 }

@@ -82,6 +82,8 @@ static void describe(struct gn_shadow_record *record)
 		describe_failed(record);
 	else if (gn_shadow_stands(s) && !s->busy)
 		describe_standing(record);
+	else if (s->toggling)
+		gn_message_set(&message->reason, "is being %s", s->undoing ? "stopped" : "started");
 	else if (s->undoing && s->goal != GN_SHADOW_GOAL_STAND)
 		gn_message_set(&message->reason, "is being %s: undoes '%s'%s%s",
 		               s->goal == GN_SHADOW_GOAL_GONE    ? "removed"
