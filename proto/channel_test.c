@@ -180,6 +180,7 @@ static int call_port(struct gn_channel_client *client, const char *name, uint64_
 		protobuf_c_message_free_unpacked(reply, NULL);
 	} else {
 		assert_null(reply);
+		print_message("# %s\n", status->message);
 	}
 	return rc;
 }
@@ -677,7 +678,8 @@ static void test_live_socket_is_kept(void **state)
 	        gn_channel_server_create(fixture->url, NULL, &service, 1, &second, &status),
 	        -EADDRINUSE);
 	assert_null(second);
-	assert_int_equal(call_port(fixture->client, "ports/a", 5 * SECOND_US, &status), 0);
+	ask_until_answered(
+	        fixture->client); /* nng tries the address, which it then has to open again */
 }
 
 static void test_stale_socket_is_replaced(void **state)
