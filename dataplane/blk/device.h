@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include "dataplane/blk/blk.h"
+#include "dataplane/blk/inflight.h"
 #include "dataplane/blk/request.h"
 #include "dataplane/blk/ring.h"
 #include "dataplane/volume/volume.h"
@@ -93,6 +94,8 @@ struct gn_blk {
 	bool is_closing;
 	bool in_message; /* a message that may change rings or memory is being handled */
 	bool has_memory; /* rte_vhost has a memory table */
+	struct gn_blk_inflight inflight; /* of this connection */
+	int sent_fd;                     /* on its way to the front end */
 	bool is_ready[GN_BLK_MAX_QUEUES];
 	struct gn_blk_clone *clone;
 	uint32_t n_running; /* atomic: rings that are polled */

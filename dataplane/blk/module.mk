@@ -1,6 +1,7 @@
-blk.src := $(addprefix dataplane/blk/,blk.c clone.c queue.c request.c ring.c stats.c vhost.c) \
+blk.src := $(addprefix dataplane/blk/,blk.c clone.c inflight.c queue.c request.c ring.c stats.c vhost.c) \
 	dataplane/volume/file.c dataplane/meter/disk_meter.c dataplane/guard/guard.c \
 	firmware/core/status.c firmware/core/clock.c
 $(eval $(call test,blk_request,dataplane/blk/request_test.c dataplane/blk/request.c))
 $(eval $(call test,blk_ring,dataplane/blk/ring_test.c dataplane/blk/ring.c))
+$(eval $(call test,blk_inflight,dataplane/blk/inflight_test.c dataplane/blk/inflight.c))
 $(eval $(call fuzz,fuzz_blk_request,dataplane/blk/request_fuzz.c dataplane/blk/request.c))

@@ -8,7 +8,7 @@
  * time, and between these every store is in program order; so whichever instruction a
  * process is killed at, its successor finds exactly the requests that have no answer yet:
  * what is marked, less 'last_inflight_io' when the used index has moved past 'used_idx'.
- * That last step is rte_vhost's, when the front end sets the ring's kick.
+ * That last step is in inflight.h.
  *
  * Pure, but for the memory it is given. Owner: one lcore per ring. */
 #ifndef GN_DATAPLANE_BLK_RING_H

@@ -21,6 +21,7 @@
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
 #include "dataplane/guard/guard.h"
+#include "dataplane/guard/message.h"
 
 #define CONFIG_SIZE 256u
 #define NEED_REPLY  (1u << 3)
@@ -38,6 +39,7 @@ enum {
 	GET_QUEUE_NUM = 17,
 	GET_CONFIG = 24,
 	SET_CONFIG = 25,
+	GET_INFLIGHT_FD = 31,
 	SET_INFLIGHT_FD = 32,
 };
 
@@ -148,30 +150,21 @@ static bool load_memory(struct gn_blk *blk)
 	return true;
 }
 
-/* rte_vhost's list is sorted newest first; it is used up by reading it. */
-static bool load_resubmit(struct gn_blk_queue *queue, struct rte_vhost_resubmit_info *info)
-{
-	if (!info || !info->resubmit_num || !info->resubmit_list)
-		return true;
-	queue->resubmit = calloc(info->resubmit_num, sizeof *queue->resubmit);
-	if (!queue->resubmit)
-		return false;
-	queue->ring.counter = info->resubmit_list[0].counter + 1;
-	queue->n_resubmit = info->resubmit_num;
-	for (unsigned i = 0; i < queue->n_resubmit; i++)
-		queue->resubmit[i] = info->resubmit_list[queue->n_resubmit - 1 - i].index;
-	info->resubmit_num = 0;
-	return true;
-}
-
+/* What the former process left in flight is ahead of what it answered. */
 static bool load_inflight(struct gn_blk *blk, struct gn_blk_queue *queue)
 {
-	struct rte_vhost_ring_inflight inflight;
+	struct gn_blk_ring *ring = &queue->ring;
 
-	if (rte_vhost_get_vhost_ring_inflight(blk->vid, (uint16_t)queue->index, &inflight) != 0)
+	if (!blk->inflight.map)
 		return true; /* the front end does without */
-	queue->ring.inflight = inflight.inflight_split;
-	return load_resubmit(queue, inflight.resubmit_inflight);
+	ring->inflight = gn_blk_inflight_of(&blk->inflight, queue->index, ring->size);
+	queue->resubmit = calloc(ring->size, sizeof *queue->resubmit);
+	if (!ring->inflight || !queue->resubmit)
+		return false;
+	queue->n_resubmit = gn_blk_inflight_recover(ring->inflight, ring->size, ring->last_used,
+	                                            queue->resubmit, &ring->counter);
+	ring->last_avail = (uint16_t)(ring->last_used + queue->n_resubmit);
+	return true;
 }
 
 static bool is_usable(const struct rte_vhost_vring *vring)
@@ -321,6 +314,40 @@ static enum rte_vhost_msg_result get_queue_num(const struct gn_blk *blk, struct 
 	return RTE_VHOST_MSG_RESULT_REPLY;
 }
 
+/* The descriptor is closed once it has been sent (on_after). */
+static enum rte_vhost_msg_result get_inflight(struct gn_blk *blk, struct gn_guard_message *message)
+{
+	uint64_t size_bytes;
+	int fd = gn_blk_inflight_make(message->payload.inflight.n_queues,
+	                              message->payload.inflight.queue_size, &size_bytes);
+
+	if (fd < 0)
+		return RTE_VHOST_MSG_RESULT_ERR;
+	message->payload.inflight.mmap_size = size_bytes;
+	message->payload.inflight.mmap_offset = 0;
+	message->fds[0] = fd;
+	message->n_fds = 1;
+	blk->sent_fd = fd;
+	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+static enum rte_vhost_msg_result set_inflight(struct gn_blk *blk, struct gn_guard_message *message)
+{
+	int err = gn_blk_inflight_map(
+	        &blk->inflight, message->fds[0], message->payload.inflight.mmap_offset,
+	        message->payload.inflight.mmap_size, message->payload.inflight.n_queues,
+	        message->payload.inflight.queue_size);
+
+	close(message->fds[0]);
+	message->n_fds = 0;
+	if (!err)
+		return RTE_VHOST_MSG_RESULT_OK;
+	gn_worker_call(blk->worker, call_count_rejected, blk);
+	blk->in_message = false; /* on_after is not called */
+	gn_blk_run(blk);
+	return RTE_VHOST_MSG_RESULT_ERR;
+}
+
 static bool changes_rings(uint32_t request)
 {
 	switch (request) {
@@ -332,7 +359,7 @@ static bool changes_rings(uint32_t request)
 	case SET_VRING_ADDR:
 	case SET_VRING_BASE:
 	case GET_VRING_BASE:
-	case SET_INFLIGHT_FD:
+	case SET_INFLIGHT_FD: /* and it is all ours, see inflight.h */
 		return true;
 	default:
 		return false;
@@ -345,8 +372,10 @@ static void prepare_change(struct gn_blk *blk, const struct message *message)
 	if (!blk->in_message)
 		return;
 	gn_blk_stop(blk);
-	if (message->request == RESET_OWNER)
+	if (message->request == RESET_OWNER) {
 		memset(blk->is_ready, 0, sizeof blk->is_ready);
+		gn_blk_inflight_unmap(&blk->inflight);
+	}
 	if (message->request == RESET_OWNER || message->request == SET_MEM_TABLE)
 		blk->has_memory = false;
 	if (message->request == GET_VRING_BASE && message->payload.state.index < blk->n_queues)
@@ -377,6 +406,12 @@ static enum rte_vhost_msg_result on_before(int vid, void *msg)
 	case GET_QUEUE_NUM:
 		result = get_queue_num(blk, message);
 		break;
+	case GET_INFLIGHT_FD:
+		result = get_inflight(blk, msg);
+		break;
+	case SET_INFLIGHT_FD:
+		result = set_inflight(blk, msg);
+		break;
 	default:
 		break;
 	}
@@ -395,6 +430,8 @@ static enum rte_vhost_msg_result on_after(int vid, void *msg)
 	blk->in_message = false;
 	if (message->request == SET_MEM_TABLE)
 		blk->has_memory = true;
+	if (message->request == GET_INFLIGHT_FD)
+		close(blk->sent_fd);
 	gn_blk_run(blk);
 	pthread_mutex_unlock(&blk->lock);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -426,6 +463,7 @@ static int adopt(struct gn_blk *blk, int vid)
 		return -1;
 	}
 	gn_blk_stop(blk);
+	gn_blk_inflight_unmap(&blk->inflight);
 	if (blk->vid >= 0)
 		registry.by_vid[blk->vid] = NULL;
 	registry.by_vid[vid] = blk;
@@ -464,6 +502,7 @@ static void on_disconnect(int vid)
 		return;
 	pthread_mutex_lock(&blk->lock);
 	gn_blk_stop(blk);
+	gn_blk_inflight_unmap(&blk->inflight);
 	blk->vid = -1;
 	pthread_mutex_unlock(&blk->lock);
 	pthread_mutex_lock(&registry.lock);
@@ -613,6 +652,7 @@ void gn_blk_vhost_close(struct gn_blk *blk)
 	gn_blk_stop(blk);
 	pthread_mutex_unlock(&blk->lock);
 	rte_vhost_driver_unregister(blk->socket_path);
+	gn_blk_inflight_unmap(&blk->inflight);
 	gn_guard_close(blk->vid);
 	leave_registry(blk);
 }
