@@ -51,7 +51,8 @@ int gn_frontend_create(const struct gn_frontend_config *config, struct gn_fronte
 	fe->socket = fe->inflight_fd = -1;
 	if (fe->config.timeout_ms == 0)
 		fe->config.timeout_ms = DEFAULT_TIMEOUT;
-	error = gn_ram_init(&fe->ram, config->ram_bytes, config->n_regions ? config->n_regions : 1);
+	error = gn_ram_init(&fe->ram, config->ram_bytes, config->n_regions ? config->n_regions : 1,
+	                    config->unsealable);
 	if (error) {
 		fail(status, fe, error, "cannot make the guest's RAM");
 		gn_frontend_destroy(fe);

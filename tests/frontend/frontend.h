@@ -33,6 +33,7 @@ struct gn_frontend_config {
 	uint64_t ram_bytes;         /* of the guest, rings included */
 	unsigned n_regions;         /* of that RAM; 0: 1 */
 	unsigned timeout_ms;        /* for each reply; 0: 5000 */
+	bool unsealable;            /* of the RAM's file: it can be shortened afterwards */
 };
 
 struct gn_frontend {

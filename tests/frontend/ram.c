@@ -12,7 +12,7 @@ static uint64_t round_up(uint64_t value, uint64_t align)
 	return (value + align - 1) & ~(align - 1);
 }
 
-int gn_ram_init(struct gn_ram *ram, uint64_t size_bytes, unsigned n_regions)
+int gn_ram_init(struct gn_ram *ram, uint64_t size_bytes, unsigned n_regions, bool unsealable)
 {
 	uint64_t each;
 
@@ -23,7 +23,7 @@ int gn_ram_init(struct gn_ram *ram, uint64_t size_bytes, unsigned n_regions)
 	ram->size_bytes = each * n_regions;
 	for (unsigned i = 0; i < n_regions; i++)
 		ram->regions[i] = (struct gn_ram_region){i * (each + GN_RAM_HOLE), each, i * each};
-	ram->fd = memfd_create("gn-guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ram->fd = memfd_create("gn-guest-ram", MFD_CLOEXEC | (unsealable ? 0 : MFD_ALLOW_SEALING));
 	if (ram->fd < 0)
 		return -errno;
 	if (ftruncate(ram->fd, (off_t)ram->size_bytes) == 0)

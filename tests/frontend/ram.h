@@ -6,6 +6,7 @@
 #ifndef GN_TESTS_FRONTEND_RAM_H
 #define GN_TESTS_FRONTEND_RAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "tests/frontend/wire.h"
 
@@ -27,8 +28,9 @@ struct gn_ram {
 };
 
 /* 'size_bytes' is rounded up to whole pages per region; 1..GN_WIRE_MAX_REGIONS regions of
- * equal size. Negative errno on failure. */
-int gn_ram_init(struct gn_ram *ram, uint64_t size_bytes, unsigned n_regions);
+ * equal size. 'unsealable': nobody can seal the file, so it can be shortened later. Negative errno
+ * on failure. */
+int gn_ram_init(struct gn_ram *ram, uint64_t size_bytes, unsigned n_regions, bool unsealable);
 void gn_ram_fini(struct gn_ram *ram);
 
 /* A zeroed block; 'align' is a power of two. Returns its guest-physical address, 0 when
