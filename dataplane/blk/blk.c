@@ -110,6 +110,7 @@ int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, 
 	        .path = config->path,
 	        .read_only = config->read_only,
 	        .depth = GN_BLK_DEPTH,
+	        .lock_wait_ms = config->lock_wait_ms,
 	};
 	struct gn_blk *blk;
 	int err = check(config, status);

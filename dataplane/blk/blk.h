@@ -32,7 +32,8 @@ struct gn_blk_config {
 	        *socket_path; /* listened on; a stale one is replaced, a live one is -EADDRINUSE */
 	const char *serial;   /* NULL or empty: what follows "volumes/", cut to 20 bytes */
 	bool read_only;
-	unsigned queues; /* 1..16; 0: 1 */
+	unsigned queues;       /* 1..16; 0: 1 */
+	unsigned lock_wait_ms; /* for the store's lock (volume.h); long after a restart; 0: 1000 */
 };
 
 /* Opens the store, starts polling on 'worker' and listens. Errors as

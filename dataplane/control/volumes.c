@@ -8,6 +8,10 @@
 #include "dataplane/control/message.h"
 #include "dataplane/control/names.h"
 
+/* How long a restarted dataplane waits for the requests that its killed predecessor left in the
+ * kernel: a disk must not be left out because it was busy. */
+#define RESTORE_WAIT_MS 30000
+
 struct wanted {
 	Gnomon__V1__Volume spec;
 	char socket_path[sizeof((struct sockaddr_un *)0)->sun_path + 64];
@@ -65,6 +69,7 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .serial = spec->serial,
 	        .read_only = spec->read_only,
 	        .queues = spec->queues,
+	        .lock_wait_ms = dp->saving ? 0 : RESTORE_WAIT_MS,
 	};
 	int err = gn_blk_create(volume->vm->volume_worker, &config, &volume->blk, status);
 

@@ -382,14 +382,18 @@ static void file_disarm(struct gn_volume *volume)
 
 static void file_destroy(struct gn_volume *volume)
 {
+	struct flock unlock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 	struct file_volume *file = to_file(volume);
 
 	if (file->has_ring)
 		io_uring_queue_exit(&file->ring);
 	if (volume->event_fd >= 0)
 		close(volume->event_fd);
-	if (volume->file_fd >= 0)
+	if (volume->file_fd >= 0) {
+		/* The ring lets its file go some time after its end, the lock need not wait. */
+		fcntl(volume->file_fd, F_OFD_SETLK, &unlock);
 		close(volume->file_fd);
+	}
 	free(file->zeroes);
 	free(file->bounce_memory);
 	free(file);
@@ -446,13 +450,15 @@ static int open_file(struct file_volume *file, const struct gn_volume_file_confi
 
 static int lock_file(int fd, const struct gn_volume_file_config *config, struct gn_status *status)
 {
+	const int limit_ms =
+	        (int)(config->lock_wait_ms ? config->lock_wait_ms : GN_VOLUME_LOCK_WAIT_MS);
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 	struct flock lock = {.l_type = config->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 
 	for (int ms = 0; fcntl(fd, F_OFD_SETLK, &lock) != 0; ms += 10) {
 		if (errno != EAGAIN && errno != EACCES)
 			return open_error(config->path, errno, status);
-		if (ms >= GN_VOLUME_LOCK_WAIT_MS) {
+		if (ms >= limit_ms) {
 			gn_status_set(status, GN_FAILED_PRECONDITION,
 			              "volume file '%s' is in use by another volume or program; "
 			              "stop that one first",

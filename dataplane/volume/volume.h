@@ -86,16 +86,18 @@ struct gn_volume {
  * volume and a QEMU, never write the same store. The kernel keeps the lock until the last
  * request of a killed process has ended, so a successor that has it knows that no old
  * write, nor an old read into guest memory, is still to come; it waits for that up to
- * GN_VOLUME_LOCK_WAIT_MS. Read-only volumes share the lock.
+ * 'lock_wait_ms' (usually 30 ms, but seconds have been seen on a disk that is busy deleting
+ * large files). Read-only volumes share the lock.
  *
  * Requests bypass the page cache (O_DIRECT) where the file system can do that in sectors of
  * 512 bytes. Errors, with a sentence in 'status': -ENOENT, -EACCES, -EROFS, -EBUSY
  * (locked), -EINVAL (empty, or neither file nor block device), ... */
-#define GN_VOLUME_LOCK_WAIT_MS 3000
+#define GN_VOLUME_LOCK_WAIT_MS 1000
 struct gn_volume_file_config {
 	const char *path;
 	bool read_only;
-	unsigned depth; /* 1..4096 */
+	unsigned depth;        /* 1..4096 */
+	unsigned lock_wait_ms; /* 0: GN_VOLUME_LOCK_WAIT_MS */
 };
 int gn_volume_file_create(const struct gn_volume_file_config *config, struct gn_volume **out,
                           struct gn_status *status);
@@ -111,8 +113,8 @@ static inline unsigned gn_volume_poll(struct gn_volume *volume)
 	return volume->ops->poll(volume);
 }
 
-/* Nothing may be in flight. NULL is fine. The store's lock is free a moment later, when the
- * kernel has taken the ring down. */
+/* Nothing may be in flight. NULL is fine. The lock is free when this returns, the file itself
+ * a moment later, when the kernel has taken the ring down. */
 static inline void gn_volume_destroy(struct gn_volume *volume)
 {
 	if (volume)

@@ -39,7 +39,7 @@ def wait_for(condition, seconds, what):
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
+    raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
 
 
 class Dataplane:
@@ -73,16 +73,18 @@ class Dataplane:
             self.process.wait(timeout=20)
 
     def counters(self):
-        """The volume's counters; None while the dataplane starts."""
+        """The volume and its counters; None while the dataplane starts."""
         done = subprocess.run([program("gn-dpctl"), f"ipc://{self.directory}/dataplane.ipc",
                                "ListVolumes"], capture_output=True, check=False, timeout=30)
         if done.returncode:
             return None
-        return json.loads(done.stdout)["volumes"][0]
+        volumes = json.loads(done.stdout)["volumes"]
+        return volumes[0] if volumes else None
 
     def wait_connected(self):
         """Until a front end has its rings running in this process."""
-        return wait_for(lambda: (self.counters() or {}).get("connected"), 20, "connection")
+        return wait_for(lambda: (self.counters() or {}).get("connected"), 20,
+                        lambda: "connection; the dataplane said: " + self.log())
 
     def log(self):
         with open(f"{self.directory}/dp.log", encoding="utf-8", errors="replace") as file:
