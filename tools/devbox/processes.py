@@ -86,9 +86,13 @@ def wait_for(condition, seconds, what):
         time.sleep(0.1)
 
 
-def run(command, **options):
+def run(command, seconds=60):
     """Runs to the end; returns what it printed, or fails with what it said."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{' '.join(command)}: no end after {seconds} s") from None
     if done.returncode:
         raise Failed(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
@@ -170,15 +174,18 @@ class Console:
         return line.decode(errors="replace").strip()
 
     def wait(self, text, seconds=60):
+        """The next line that begins with 'text' (or one of several)."""
         end = time.monotonic() + seconds
         while True:
             line = self.line(max(0.1, end - time.monotonic()))
-            if text in line:
+            if line.startswith(text):
                 return line
 
     def command(self, text, seconds=20):
+        """Sends one command and returns its answer, whatever was said before."""
         self.socket.sendall(text.encode() + b"\n")
-        return self.wait("gn: ", seconds)
+        verb = text.split()[0]
+        return self.wait((f"gn: {verb} ", f"gn: ok {verb}", "gn: error"), seconds)
 
     def status(self):
         """The guest's counters as a dict."""
