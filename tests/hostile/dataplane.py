@@ -30,8 +30,7 @@ class Dataplane:
         """Ports and volumes are names; each port belongs to a VM named like it."""
         self.directory = tempfile.mkdtemp(prefix="gnh-", dir="/tmp")
         for name in volumes:
-            with open(self.image(name), "wb") as file:
-                file.truncate(size)
+            self.make_image(name, size)
         board = {"name": "test", "compatible": "gnomon,test", "idle": "backoff",
                  "main_lcore": 0, "workers": [os.cpu_count() - 1],
                  "hugepages": has_hugepages(256), "memory_mib": 192, "mbufs": 8192,
@@ -51,23 +50,28 @@ class Dataplane:
     def image(self, volume):
         return f"{self.directory}/{volume}.raw"
 
+    def make_image(self, volume, size):
+        with open(self.image(volume), "wb") as file:
+            file.truncate(size)
+
     def socket(self, name):
         return f"{self.directory}/vhost/{name}.sock"
 
     def start(self):
-        url = f"{self.directory}/dataplane.ipc"
-        if os.path.exists(url):
-            os.unlink(url)
         with open(f"{self.directory}/log", "ab") as log:
             self.process = subprocess.Popen(
                 [program("gnomon-dataplane"), "--config", f"{self.directory}/dataplane.yaml"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        for _ in range(600):
-            if os.path.exists(url) or not self.is_alive():
-                break
-            time.sleep(0.05)
-        if not os.path.exists(url):
-            raise RuntimeError(f"gnomon-dataplane does not start:\n{self.log()}")
+        end = time.monotonic() + 60
+        while not self._answers():
+            if not self.is_alive() or time.monotonic() > end:
+                raise RuntimeError(f"gnomon-dataplane does not start:\n{self.log()}")
+            time.sleep(0.02)
+
+    def _answers(self):
+        return os.path.exists(f"{self.directory}/dataplane.ipc") and subprocess.run(
+            [program("gn-dpctl"), f"ipc://{self.directory}/dataplane.ipc", "GetDataplaneStatus"],
+            capture_output=True, check=False).returncode == 0
 
     def is_alive(self):
         return self.process.poll() is None
@@ -109,6 +113,11 @@ class Load:
     def __init__(self, name, *arguments):
         self.process = subprocess.Popen([program(name), *arguments], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def abort(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
     def stop(self):
         """Lets it end in its own way; returns (exit status, result)."""

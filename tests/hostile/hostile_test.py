@@ -79,8 +79,10 @@ def main():
         status = plane.call("GetDataplaneStatus")
         tap.check("control answers, and no packet buffer is lost",
                   status["mbufs_free"] > 0.9 * status["mbufs_total"], status)
-    finally:
         check_loads(tap, net, blk)
+    finally:
+        net.abort()
+        blk.abort()
         log = plane.log(1 << 20)
         tap.check("the log was not flooded", len(re.findall("\n", log)) < 20000)
         tap.check("it ends cleanly", plane.end() == 0)
