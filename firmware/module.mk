@@ -7,12 +7,21 @@ $(eval $(call test,gnomond-config,firmware/config/config_test.c $(config.src),-l
 store.src := firmware/store/store.c firmware/store/history.c firmware/store/db.c \
 	firmware/message/message.c firmware/core/status.c
 $(eval $(call test,store,firmware/store/store_test.c $(store.src),-lsqlite3 -lprotobuf-c))
-gnomond.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) \
-	$(shadow.src) $(predict.src) $(channel.src) \
-	$(addprefix firmware/,peer/peer.c executor/executor.c brain/series.c brain/brain.c \
-	brain/observe.c brain/policy_message.c plan/runner.c plan/propose.c shadow/provision.c \
-	shadow/steps.c shadow/settings.c ingest/view.c ingest/ingest.c reconcile/reconcile.c \
-	control/control.c control/status.c control/vms.c control/series.c control/shadows.c \
-	control/plans.c)
-gnomond.libs := $(NNG_LIBS) $(TLS_LIBS) -lsqlite3 -lcyaml -lyaml -lsystemd -lpthread
-$(eval $(call prog,gnomond,firmware/main.c firmware/loop/loop.c $(sort $(gnomond.src)),$(gnomond.libs)))
+# What thinks, apart from clocks and sockets: tests link fakes of those.
+thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) \
+	$(shadow.src) $(predict.src) $(PROTO:%.proto=%.pb-c.c) \
+	$(addprefix firmware/,executor/executor.c brain/series.c brain/brain.c brain/observe.c \
+	brain/policy_message.c plan/runner.c plan/propose.c shadow/provision.c shadow/steps.c \
+	shadow/settings.c ingest/view.c reconcile/reconcile.c)
+thinking.libs := -lsqlite3 -lcyaml -lyaml -lprotobuf-c
+gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
+	brain/time.c peer/peer.c ingest/ingest.c control/control.c control/status.c control/vms.c \
+	control/series.c control/shadows.c control/plans.c)
+$(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) $(TLS_LIBS) \
+	-lsystemd -lpthread))
+$(eval $(call test,brain,firmware/brain/brain_test.c firmware/peer/fake_peer.c \
+	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,runner,firmware/plan/runner_test.c firmware/peer/fake_peer.c \
+	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,provision,firmware/shadow/provision_test.c firmware/peer/fake_peer.c \
+	$(sort $(thinking.src)),$(thinking.libs)))

@@ -8,16 +8,10 @@
 #include <string.h>
 #include "firmware/brain/brain_internal.h"
 #include "firmware/brain/policy_message.h"
-#include "firmware/core/clock.h"
 #include "firmware/message/message.h"
 
 #define LEDGER_ENTRIES 8192
 #define SAVE_US        ((uint64_t)60000000)
-
-struct gn_time gn_time_now(void)
-{
-	return (struct gn_time){gn_clock_wall_us(), gn_clock_monotonic_us()};
-}
 
 uint64_t gn_brain_card_time(struct gn_brain *brain, struct gn_time now)
 {
@@ -43,7 +37,7 @@ void gn_brain_tell(struct gn_brain *brain, const char *kind, const char *resourc
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	event.id = gn_store_next(brain->store, "event");
-	event.wall_us = gn_clock_wall_us();
+	event.wall_us = gn_time_now().wall_us;
 	event.kind = (char *)kind;
 	event.resource = (char *)resource;
 	event.text = text;

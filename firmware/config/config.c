@@ -203,7 +203,7 @@ static int check_numbers(const struct gn_config *c, struct gn_status *status)
 	        {"period_ms", c->period_ms, 100, 60000},
 	        {"predict_period_ms", c->predict_period_ms, c->period_ms, 3600000},
 	        {"overcommit_milli", c->overcommit_milli, 100, 100000},
-	        {"reserve_mib", c->reserve_mib, 0, 1u << 24},
+	        {"reserve_mib", c->reserve_mib, 1, 1u << 24},
 	        {"max_vms", c->max_vms, 1, 4096},
 	        {"store.raw_s", c->store.raw_s, 120, 7 * 86400},
 	        {"store.minute_s", c->store.minute_s, c->store.raw_s, 60 * 86400},

@@ -1,7 +1,6 @@
 /* status.c - GetStatus and GetReport. */
 #include <string.h>
 #include "firmware/control/control_internal.h"
-#include "firmware/core/clock.h"
 #include "firmware/message/message.h"
 
 static Gnomon__V1__Ledger *ledger_message(const struct gn_ledger *ledger)
@@ -42,7 +41,7 @@ void gn_control_get_status(void *context, struct gn_channel_call *call,
 	gn_message_set(&s->version, "%s", GN_VERSION);
 	gn_message_set(&s->board, "%s", control->config->board);
 	s->started_us = brain->started_us;
-	s->now_us = gn_clock_wall_us();
+	s->now_us = gn_time_now().wall_us;
 	s->shim_connected = gn_peer_is_connected(control->p.shim);
 	gn_message_set(&s->shim_error, "%s", gn_peer_error(control->p.shim));
 	s->dataplane_connected = gn_peer_is_connected(control->p.dataplane);
@@ -118,7 +117,7 @@ void gn_control_get_report(void *context, struct gn_channel_call *call,
 	report->samples = brain->n_samples;
 	report->forecasts = brain->n_forecasts;
 	report->started_us = brain->started_us;
-	report->now_us = gn_clock_wall_us();
+	report->now_us = gn_time_now().wall_us;
 	for (i = 0; i < brain->n_vms; i++)
 		add_vm(control, brain->vms[i], report);
 	for (i = 0; i < gn_shadows_count(control->p.shadows); i++)

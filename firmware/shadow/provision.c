@@ -62,7 +62,7 @@ static void describe_failed(struct gn_shadow_record *record)
 {
 	gn_message_set(&record->message->reason, "%s: could not %s: %s%s",
 	               gn_code_name(record->shadow.code),
-	               gn_shadow_step_text(record->shadow.failed_step), record->failure,
+	               gn_shadow_step_text(record->shadow.failed_step), record->why_failed,
 	               record->shadow.gave_up ? "; not everything could be cleaned up, see the log"
 	                                      : "");
 }
@@ -105,6 +105,7 @@ struct head {
 	uint32_t size;
 	struct gn_shadow shadow;
 	uint64_t scheduled_us;
+	char why_failed[GN_STATUS_MESSAGE_SIZE];
 };
 
 int gn_shadows_store(struct gn_shadow_record *record)
@@ -118,6 +119,7 @@ int gn_shadows_store(struct gn_shadow_record *record)
 	head.size = sizeof head;
 	head.shadow = record->shadow;
 	head.scheduled_us = record->scheduled_us;
+	memcpy(head.why_failed, record->why_failed, sizeof head.why_failed);
 	bytes = gn_message_alloc(sizeof head + size);
 	memcpy(bytes, &head, sizeof head);
 	memcpy(bytes + sizeof head, message, size);
@@ -213,6 +215,8 @@ void gn_shadows_answer(struct gn_shadow_record *record, enum gn_code code, const
 	if (record->shadows->closing)
 		return; /* done again after the restart */
 	snprintf(record->failure, sizeof record->failure, "%s", code == GN_OK ? "" : message);
+	if (code != GN_OK && !record->shadow.undoing)
+		memcpy(record->why_failed, record->failure, sizeof record->why_failed);
 	step(record, code == GN_OK ? GN_SHADOW_EVENT_DONE : GN_SHADOW_EVENT_FAILED, code,
 	     gn_time_now());
 }
@@ -436,6 +440,7 @@ static void load_shadow(void *context, const char *name, const void *bytes, size
 	record->message = message;
 	record->shadow = head.shadow;
 	record->scheduled_us = head.scheduled_us;
+	memcpy(record->why_failed, head.why_failed, sizeof record->why_failed - 1);
 	set_triggers(record);
 }
 

@@ -23,7 +23,8 @@ struct gn_shadow_record {
 	struct gn_shadow shadow;
 	struct gn_shadow_trigger triggers[GN_SHADOW_MAX_TRIGGERS];
 	uint64_t scheduled_us;                /* wall: when the schedule last made it; 0: never */
-	char failure[GN_STATUS_MESSAGE_SIZE]; /* of the newest step that failed */
+	char failure[GN_STATUS_MESSAGE_SIZE]; /* of the newest step; empty: it went well */
+	char why_failed[GN_STATUS_MESSAGE_SIZE]; /* of the step that could not be made */
 	struct gn_shadows *shadows;
 };
 
