@@ -103,7 +103,7 @@ def start_of(x):
 
 
 def fit(x, y, weight, n_trees, depth=6, rate=0.12, n_bins=64, sample=0.4, min_share=2e-3,
-        prior=3.0, seed=1, watch=None):
+        prior=12.0, limit=2.0, seed=1, watch=None):
     """'weight' has mean 1. 'watch(i, tree)' is called after each tree."""
     rng = np.random.default_rng(seed)
     thresholds = thresholds_of(x[rng.permutation(len(x))[:100000]], n_bins)
@@ -118,7 +118,7 @@ def fit(x, y, weight, n_trees, depth=6, rate=0.12, n_bins=64, sample=0.4, min_sh
              min_share * weight[take].sum(), n_bins)
         leaf = tree.leaf_of(x)
         tree.leaf = np.clip(rate * leaf_quantiles(leaf, y[:, None] - forecast, weight,
-                                                  2**depth, prior), -30, 30)
+                                                  2**depth, prior), -limit, limit)
         tree.leaf = np.round(tree.leaf * 1024) / 1024
         forecast += tree.leaf[leaf]
         trees.append(tree)

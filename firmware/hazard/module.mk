@@ -1,0 +1,2 @@
+hazard.src := $(addprefix firmware/hazard/,anomaly.c exhaustion.c drive.c)
+PURE += $(hazard.src)
