@@ -202,6 +202,7 @@ int gn_domain_xml_describe(const char *xml, struct gn_vm_description *out, struc
 		return -EINVAL;
 	root = xmlDocGetRootElement(doc);
 	d.kvm = attribute_is(root, "type", "kvm");
+	d.tcg = attribute_is(root, "type", "qemu");
 	attribute(mark_of(root), "of", d.shadow_of, sizeof d.shadow_of);
 	devices = child(root, "devices");
 	for (node = devices ? devices->children : NULL; node; node = node->next) {

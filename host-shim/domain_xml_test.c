@@ -129,7 +129,7 @@ static void describes(void **state)
 
 	assert_int_equal(gn_domain_xml_describe(xml, &d, NULL), 0);
 	free(xml);
-	assert_true(d.kvm && d.balloon && d.balloon_period_s == 5);
+	assert_true(d.kvm && !d.tcg && d.balloon && d.balloon_period_s == 5);
 	assert_int_equal(d.n_nics, 2);
 	assert_string_equal(d.nics[0].mac, "52:54:00:77:00:01");
 	assert_string_equal(d.nics[0].socket_path, "/run/gnomon/vhost/web-1-net0.sock");

@@ -76,6 +76,16 @@ static enum gn_executor_step decide_vcpus(const struct gn_command *c, const stru
 		              vm->name, now->vcpus_maximum, c->set_vcpus.vcpus);
 		return GN_EXECUTOR_REFUSE;
 	}
+	/* Seen with QEMU 7.2: the vCPU goes, libvirt is not told, the heap is damaged, and the
+	 * next plug ends in "double free or corruption": the VM is lost. */
+	if (vm->description.tcg && c->set_vcpus.vcpus < now->vcpus) {
+		gn_status_set(
+		        status, GN_FAILED_PRECONDITION,
+		        "%s runs under TCG (without KVM), where QEMU crashes after a vCPU was "
+		        "taken away; limit its CPU quota instead",
+		        vm->name);
+		return GN_EXECUTOR_REFUSE;
+	}
 	return now->vcpus == c->set_vcpus.vcpus ? GN_EXECUTOR_ALREADY : GN_EXECUTOR_EXECUTE;
 }
 

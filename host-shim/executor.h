@@ -19,7 +19,8 @@ enum gn_executor_step {
 	GN_EXECUTOR_EXECUTE,
 };
 
-/* 'allow_pause' as in gn_command_limits. On REFUSE 'status' has NOT_FOUND, ABORTED (another
+/* vCPUs are taken away only from VMs on KVM: QEMU's TCG does not survive it.
+ * 'allow_pause' as in gn_command_limits. On REFUSE 'status' has NOT_FOUND, ABORTED (another
  * current value than expected), FAILED_PRECONDITION, PERMISSION_DENIED, OUT_OF_RANGE or
  * ALREADY_EXISTS. */
 enum gn_executor_step gn_executor_decide(const struct gn_command *command, const struct gn_vm *vm,

@@ -90,6 +90,25 @@ static void memory(void **state)
 	assert_int_equal(status.code, GN_ABORTED);
 }
 
+static void vcpus_under_tcg(void **state)
+{
+	struct gn_command c = command(GN_COMMAND_SET_VCPUS);
+	struct gn_vm v = vm("web-1", GN_VM_RUNNING);
+	struct gn_status status = {0};
+
+	v.description.tcg = true;
+	c.set_vcpus.expected = 2;
+	c.set_vcpus.vcpus = 3;
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	c.set_vcpus.vcpus = 1;
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
+	assert_non_null(strstr(status.message, "TCG"));
+	v.description.tcg = false;
+	v.description.kvm = true;
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+}
+
 static void cpu_limit(void **state)
 {
 	struct gn_command c = command(GN_COMMAND_SET_CPU_LIMIT);
@@ -261,15 +280,11 @@ static void explanations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(numbers),
-	        cmocka_unit_test(memory),
-	        cmocka_unit_test(cpu_limit),
-	        cmocka_unit_test(states),
-	        cmocka_unit_test(pausing_production_needs_leave),
-	        cmocka_unit_test(no_such_domain),
-	        cmocka_unit_test(defining),
-	        cmocka_unit_test(resolving),
-	        cmocka_unit_test(explanations),
+	        cmocka_unit_test(numbers),         cmocka_unit_test(memory),
+	        cmocka_unit_test(vcpus_under_tcg), cmocka_unit_test(cpu_limit),
+	        cmocka_unit_test(states),          cmocka_unit_test(pausing_production_needs_leave),
+	        cmocka_unit_test(no_such_domain),  cmocka_unit_test(defining),
+	        cmocka_unit_test(resolving),       cmocka_unit_test(explanations),
 	};
 
 	return cmocka_run_group_tests_name("shim executor", tests, NULL, NULL);

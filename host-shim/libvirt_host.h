@@ -29,17 +29,20 @@ bool gn_host_connected(struct gn_host *host);
 void gn_host_last_error(struct gn_host *host, char *out, size_t size);
 
 /* memory_free_bytes is what new VMs can have: the kernel's estimate on a local host,
- * otherwise what libvirt calls free. */
+ * otherwise what libvirt calls free. 'kvm' tells of the domains that run or, if none does,
+ * of what could run. The first call may take seconds, while libvirt looks at its emulators. */
 int gn_host_get_info(struct gn_host *host, struct gn_host_info *out, struct gn_status *status);
+int gn_host_get_free_memory(struct gn_host *host, uint64_t *out, struct gn_status *status);
 
 int gn_host_get_vm(struct gn_host *host, const char *name, struct gn_vm *out,
                    struct gn_status *status);
 /* '*out' is the caller's to free(). */
 int gn_host_list_vms(struct gn_host *host, struct gn_vm **out, size_t *n_out,
                      struct gn_status *status);
-/* All running or paused domains in one call that waits for no domain: one that is busy has
- * fewer figures. CPU time never goes back when a vCPU is taken away. Allocations are without
- * shares and quota (0). '*out' is the caller's to free(). */
+/* All running or paused domains in one call that waits for no domain: of one that is busy the
+ * memory figures are those of the last time (memory_updated_us tells). CPU time never goes back
+ * when a vCPU is taken away. Allocations are without shares and quota (0). '*out' is the caller's
+ * to free(). */
 int gn_host_get_stats(struct gn_host *host, struct gn_vm_stats **out, size_t *n_out,
                       struct gn_status *status);
 

@@ -1,7 +1,8 @@
 comma := ,
 shim.core := firmware/core/status.c firmware/core/log.c firmware/core/clock.c
 shim.pure := host-shim/command.c host-shim/executor.c
-shim.host := host-shim/libvirt_host.c host-shim/stats_cache.c host-shim/domain_xml.c
+shim.host := host-shim/libvirt_host.c host-shim/libvirt_domain.c host-shim/libvirt_stats.c \
+	host-shim/stats_cache.c host-shim/domain_xml.c
 shim.execution := host-shim/execution.c host-shim/journal.c host-shim/wire.c
 shim.service := host-shim/service.c host-shim/worker.c $(shim.execution) $(shim.pure) $(channel.src)
 XML_LIBS := -lxml2
@@ -27,3 +28,4 @@ $(eval $(call test,shim_service,host-shim/service_test.c $(shim.service) $(shim.
 	-lsystemd $(NNG_LIBS) $(XML_LIBS) -lpthread))
 $(eval $(call test,shim_config,host-shim/config_test.c host-shim/config.c host-shim/command.c \
 	$(shim.core),-lcyaml))
+$(eval $(call prog,shim-qemu-client,host-shim/shim_qemu_client.c $(channel.src),$(NNG_LIBS) -lcmocka))

@@ -321,7 +321,7 @@ static void run_query(void *context)
 		q->error = gn_host_list_vms(host, &q->vms, &q->n, &q->status);
 		break;
 	case GN_WIRE_GET_STATS:
-		q->error = gn_host_get_info(host, &q->info, &q->status);
+		q->error = gn_host_get_free_memory(host, &q->info.memory_free_bytes, &q->status);
 		if (!q->error)
 			q->error = gn_host_get_stats(host, &q->stats, &q->n, &q->status);
 		q->wall_us = gn_clock_wall_us();
@@ -393,7 +393,7 @@ static void query_done(void *context)
 	struct query *q = context, **at;
 	struct gn_service *s = q->service;
 
-	if (!q->error && q->method != GN_WIRE_LIST_VMS)
+	if (!q->error && (q->method == GN_WIRE_GET_HOST || q->method == GN_WIRE_EXECUTE))
 		s->info = q->info;
 	note_connection(s, q);
 	if (q->call)

@@ -30,6 +30,7 @@ void gn_stats_cache_add(struct gn_stats_cache *cache, const char *uuid, unsigned
 	strncpy(entry->uuid, uuid, sizeof entry->uuid - 1);
 	strcpy(entry->shadow_of, d->shadow_of);
 	entry->start_id = start_id;
+	entry->kvm = d->kvm;
 	entry->silent = d->balloon && d->balloon_period_s == 0;
 	entry->next = cache->first;
 	cache->first = entry;
@@ -54,6 +55,17 @@ void gn_stats_cache_clear(struct gn_stats_cache *cache)
 {
 	while (cache->first)
 		gn_stats_cache_forget(cache, cache->first->uuid);
+}
+
+bool gn_stats_cache_kvm(const struct gn_stats_cache *cache, bool *any)
+{
+	const struct gn_stats_entry *entry;
+
+	*any = cache->first != NULL;
+	for (entry = cache->first; entry; entry = entry->next)
+		if (entry->kvm)
+			return true;
+	return false;
 }
 
 static bool grow(struct gn_stats_entry *entry, uint32_t n)

@@ -61,6 +61,7 @@ struct gn_vm_description {
 	uint32_t balloon_period_s;       /* how often the guest reports; 0: never */
 	bool balloon;                    /* has a balloon device */
 	bool kvm;
+	bool tcg; /* QEMU without KVM */
 };
 
 struct gn_vm {
@@ -97,6 +98,7 @@ struct gn_host_info {
 	uint64_t memory_bytes;
 	uint64_t memory_free_bytes;
 	bool kvm;
+	bool tcg; /* QEMU without KVM */
 };
 
 #endif
