@@ -24,6 +24,9 @@ static void reply_changed(struct gn_control *control, struct gn_channel_call *ca
 	gn_channel_reply(call, &record->message->base);
 }
 
+/* A reply must fit into one message of the channel. */
+#define MAX_REPLY_BYTES (GN_CHANNEL_MAX_SIZE / 10 * 9)
+
 void gn_control_list_plans(void *context, struct gn_channel_call *call,
                            const ProtobufCMessage *message)
 {
@@ -31,7 +34,7 @@ void gn_control_list_plans(void *context, struct gn_channel_call *call,
 	struct gn_control *control = context;
 	uint32_t limit = request->limit ? request->limit : 100;
 	Gnomon__V1__PlanList *list;
-	size_t i;
+	size_t i, size = 0;
 
 	if (limit > 1000) {
 		gn_control_fail(call, GN_OUT_OF_RANGE, "limit is %u; give 1 to 1000", limit);
@@ -46,6 +49,9 @@ void gn_control_list_plans(void *context, struct gn_channel_call *call,
 		if ((request->vm[0] && strcmp(record->message->vm, request->vm) != 0) ||
 		    (request->pending_only && record->plan.state != GN_PLAN_PENDING))
 			continue;
+		size += gnomon__v1__plan__get_packed_size(record->message) + 8;
+		if (size > MAX_REPLY_BYTES)
+			break;
 		GN_MESSAGE_APPEND(list->plans, list->n_plans,
 		                  GN_MESSAGE_COPY(Gnomon__V1__Plan, record->message));
 	}

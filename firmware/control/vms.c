@@ -101,6 +101,23 @@ void gn_control_get_vm(void *context, struct gn_channel_call *call, const Protob
 		gn_control_reply(call, &gn_control_vm_message(control, vm)->base);
 }
 
+/* A long list leaves out parts that GetVm shows, to fit into one message. */
+static void shorten(Gnomon__V1__Vm *vm, size_t n_vms)
+{
+	if (n_vms > 100) {
+		GN_MESSAGE_FREE(vm->policy);
+		vm->policy = NULL;
+	}
+	if (n_vms <= 400)
+		return;
+	while (vm->n_ports)
+		GN_MESSAGE_FREE(vm->ports[--vm->n_ports]);
+	while (vm->n_volumes)
+		GN_MESSAGE_FREE(vm->volumes[--vm->n_volumes]);
+	GN_MESSAGE_FREE(vm->spec);
+	vm->spec = NULL;
+}
+
 void gn_control_list_vms(void *context, struct gn_channel_call *call,
                          const ProtobufCMessage *message)
 {
@@ -112,11 +129,7 @@ void gn_control_list_vms(void *context, struct gn_channel_call *call,
 	for (i = 0; i < brain->n_vms; i++) {
 		Gnomon__V1__Vm *vm = gn_control_vm_message(control, brain->vms[i]);
 
-		/* A long list leaves out the parts that GetVm shows, to fit into one message. */
-		if (brain->n_vms > 100) {
-			GN_MESSAGE_FREE(vm->policy);
-			vm->policy = NULL;
-		}
+		shorten(vm, brain->n_vms);
 		GN_MESSAGE_APPEND(list->vms, list->n_vms, vm);
 	}
 	gn_control_reply(call, &list->base);

@@ -34,119 +34,108 @@ static enum gn_demand_result feed(struct gn_demand_host *host, const struct repo
 #define RUN GNOMON__V1__VM_STATE__RUNNING
 #define OFF GNOMON__V1__VM_STATE__SHUT_OFF
 
+static const struct {
+	const char *name;
+	struct report first, second;
+	enum gn_demand_result want;
+	uint64_t used, allocated, wait;
+} two_reports[] = {
+        {"half a CPU",
+         {0, 0, 0, 1, RUN},
+         {SECOND_US, 500000000, 0, 1, RUN},
+         GN_DEMAND_SAMPLE,
+         500,
+         1000,
+         0},
+        {"two of four, waiting",
+         {0, 0, 0, 4, RUN},
+         {2 * SECOND_US, 4000000000, 1000000000, 4, RUN},
+         GN_DEMAND_SAMPLE,
+         2000,
+         4000,
+         500},
+        {"idle", {5, 7, 9, 1, RUN}, {5 + SECOND_US, 7, 9, 1, RUN}, GN_DEMAND_SAMPLE, 0, 1000, 0},
+        {"vCPU added within",
+         {0, 0, 0, 1, RUN},
+         {SECOND_US, 1500000000, 0, 2, RUN},
+         GN_DEMAND_SAMPLE,
+         1500,
+         2000,
+         0},
+        {"vCPU removed within",
+         {0, 0, 0, 2, RUN},
+         {SECOND_US, 1500000000, 0, 1, RUN},
+         GN_DEMAND_SAMPLE,
+         1500,
+         2000,
+         0},
+        {"more than it has",
+         {0, 0, 0, 1, RUN},
+         {SECOND_US, 1900000000, 0, 1, RUN},
+         GN_DEMAND_SAMPLE,
+         1050,
+         1000,
+         0},
+        {"counter went back: restarted",
+         {0, 900, 0, 1, RUN},
+         {SECOND_US, 100, 0, 1, RUN},
+         GN_DEMAND_FIRST,
+         0,
+         0,
+         0},
+        {"host's clock went back",
+         {SECOND_US, 0, 0, 1, RUN},
+         {0, 100, 0, 1, RUN},
+         GN_DEMAND_FIRST,
+         0,
+         0,
+         0},
+        {"same report",
+         {SECOND_US, 0, 0, 1, RUN},
+         {SECOND_US, 0, 0, 1, RUN},
+         GN_DEMAND_REPEATED,
+         0,
+         0,
+         0},
+        {"absurd jump", {0, 0, 0, 1, RUN}, {1, UINT64_MAX, 0, 1, RUN}, GN_DEMAND_FIRST, 0, 0, 0},
+        {"a day between",
+         {0, 0, 0, 1, RUN},
+         {86400ull * SECOND_US, 5, 0, 1, RUN},
+         GN_DEMAND_FIRST,
+         0,
+         0,
+         0},
+        {"stopped", {0, 0, 0, 1, RUN}, {SECOND_US, 5, 0, 1, OFF}, GN_DEMAND_OFF, 0, 0, 0},
+        {"wait counter went back",
+         {0, 0, 900, 1, RUN},
+         {SECOND_US, 0, 100, 1, RUN},
+         GN_DEMAND_SAMPLE,
+         0,
+         1000,
+         0},
+        {"no vCPU known",
+         {0, 0, 0, 0, RUN},
+         {SECOND_US, 250000000, 0, 0, RUN},
+         GN_DEMAND_SAMPLE,
+         250,
+         0,
+         0},
+};
+
 static void cpu_of_two_reports(void **state)
 {
-	static const struct {
-		const char *name;
-		struct report first, second;
-		enum gn_demand_result want;
-		uint64_t used, allocated, wait;
-	} cases[] = {
-	        {"half a CPU",
-	         {0, 0, 0, 1, RUN},
-	         {SECOND_US, 500000000, 0, 1, RUN},
-	         GN_DEMAND_SAMPLE,
-	         500,
-	         1000,
-	         0},
-	        {"two of four, waiting",
-	         {0, 0, 0, 4, RUN},
-	         {2 * SECOND_US, 4000000000, 1000000000, 4, RUN},
-	         GN_DEMAND_SAMPLE,
-	         2000,
-	         4000,
-	         500},
-	        {"idle",
-	         {5, 7, 9, 1, RUN},
-	         {5 + SECOND_US, 7, 9, 1, RUN},
-	         GN_DEMAND_SAMPLE,
-	         0,
-	         1000,
-	         0},
-	        {"vCPU added within",
-	         {0, 0, 0, 1, RUN},
-	         {SECOND_US, 1500000000, 0, 2, RUN},
-	         GN_DEMAND_SAMPLE,
-	         1500,
-	         2000,
-	         0},
-	        {"vCPU removed within",
-	         {0, 0, 0, 2, RUN},
-	         {SECOND_US, 1500000000, 0, 1, RUN},
-	         GN_DEMAND_SAMPLE,
-	         1500,
-	         2000,
-	         0},
-	        {"more than it has",
-	         {0, 0, 0, 1, RUN},
-	         {SECOND_US, 1900000000, 0, 1, RUN},
-	         GN_DEMAND_SAMPLE,
-	         1050,
-	         1000,
-	         0},
-	        {"counter went back: restarted",
-	         {0, 900, 0, 1, RUN},
-	         {SECOND_US, 100, 0, 1, RUN},
-	         GN_DEMAND_FIRST,
-	         0,
-	         0,
-	         0},
-	        {"host's clock went back",
-	         {SECOND_US, 0, 0, 1, RUN},
-	         {0, 100, 0, 1, RUN},
-	         GN_DEMAND_FIRST,
-	         0,
-	         0,
-	         0},
-	        {"same report",
-	         {SECOND_US, 0, 0, 1, RUN},
-	         {SECOND_US, 0, 0, 1, RUN},
-	         GN_DEMAND_REPEATED,
-	         0,
-	         0,
-	         0},
-	        {"absurd jump",
-	         {0, 0, 0, 1, RUN},
-	         {1, UINT64_MAX, 0, 1, RUN},
-	         GN_DEMAND_FIRST,
-	         0,
-	         0,
-	         0},
-	        {"a day between",
-	         {0, 0, 0, 1, RUN},
-	         {86400ull * SECOND_US, 5, 0, 1, RUN},
-	         GN_DEMAND_FIRST,
-	         0,
-	         0,
-	         0},
-	        {"stopped", {0, 0, 0, 1, RUN}, {SECOND_US, 5, 0, 1, OFF}, GN_DEMAND_OFF, 0, 0, 0},
-	        {"wait counter went back",
-	         {0, 0, 900, 1, RUN},
-	         {SECOND_US, 0, 100, 1, RUN},
-	         GN_DEMAND_SAMPLE,
-	         0,
-	         1000,
-	         0},
-	        {"no vCPU known",
-	         {0, 0, 0, 0, RUN},
-	         {SECOND_US, 250000000, 0, 0, RUN},
-	         GN_DEMAND_SAMPLE,
-	         250,
-	         0,
-	         0},
-	};
 	size_t i;
 
-	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (i = 0; i < sizeof two_reports / sizeof two_reports[0]; i++) {
 		struct gn_demand_host host = {0};
 		Gnomon__V1__CpuSample cpu = GNOMON__V1__CPU_SAMPLE__INIT;
 
-		print_message("# %s\n", cases[i].name);
-		assert_int_equal(feed(&host, &cases[i].first, &cpu), GN_DEMAND_FIRST);
-		assert_int_equal(feed(&host, &cases[i].second, &cpu), cases[i].want);
-		assert_int_equal(cpu.used_milli, cases[i].used);
-		assert_int_equal(cpu.allocated_milli, cases[i].allocated);
-		assert_int_equal(cpu.wait_milli, cases[i].wait);
+		print_message("# %s\n", two_reports[i].name);
+		assert_int_equal(feed(&host, &two_reports[i].first, &cpu), GN_DEMAND_FIRST);
+		assert_int_equal(feed(&host, &two_reports[i].second, &cpu), two_reports[i].want);
+		assert_int_equal(cpu.used_milli, two_reports[i].used);
+		assert_int_equal(cpu.allocated_milli, two_reports[i].allocated);
+		assert_int_equal(cpu.wait_milli, two_reports[i].wait);
 	}
 }
 
