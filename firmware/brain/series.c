@@ -57,11 +57,10 @@ const struct gn_predict_forecast *gn_series_deciding(const struct gn_series *ser
 	uint32_t i;
 
 	for (i = 0; i < series->n_forecasts; i++) {
-		uint64_t ahead =
-		        series->forecasts[i].horizon * (config->predict_period_ms * 1000ull);
-
-		if (i == 0 || ahead <= series->rules.horizon_us)
-			best = &series->forecasts[i];
+		best = &series->forecasts[i];
+		if (best->horizon * (config->predict_period_ms * 1000ull) >=
+		    series->rules.horizon_us)
+			break;
 	}
 	return best;
 }

@@ -58,7 +58,8 @@ void gn_series_set_rules(struct gn_series *series, const struct gn_policy_rules 
 /* The P95 that was forecast for this instant, one decision horizon before; 0: none. */
 int64_t gn_series_forecast_for(const struct gn_series *series, const struct gn_config *config,
                                uint64_t card_us);
-/* The forecast that decides: the furthest within the policy's horizon. NULL: none. */
+/* The forecast that decides: the first that covers the policy's horizon, else the furthest.
+ * NULL: none. */
 const struct gn_predict_forecast *gn_series_deciding(const struct gn_series *series,
                                                      const struct gn_config *config);
 

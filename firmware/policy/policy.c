@@ -195,9 +195,8 @@ static int64_t round_down(int64_t value, int64_t step)
 	return value / step * step;
 }
 
-/* The highest forecast of the horizons up to the policy's; when all lie beyond, the
- * nearest one. Horizons whose forecasts are worse than naive are left out, unless all are:
- * then the whole is demoted. */
+/* The highest forecast of the horizons up to the first that covers the policy's. Horizons whose
+ * forecasts are worse than naive are left out, unless all are: then the whole is demoted. */
 static void predict_peak(const struct gn_policy_rules *rules, const struct gn_policy_input *in,
                          struct gn_policy_decision *out)
 {
@@ -210,13 +209,13 @@ static void predict_peak(const struct gn_policy_rules *rules, const struct gn_po
 		uint64_t ahead = forecast->horizon * in->period_us;
 		int64_t value = clamp(forecast->quantiles[quantile]);
 
-		if (i > 0 && ahead > rules->horizon_us)
-			break;
 		out->horizon_us = ahead;
 		if (value > any)
 			any = value;
 		if (forecast->reason != GN_PREDICT_WORSE_THAN_NAIVE && value > trusted)
 			trusted = value;
+		if (ahead >= rules->horizon_us)
+			break;
 	}
 	out->demoted = in->n_forecasts && trusted < 0;
 	out->predicted = trusted < 0 ? any : trusted;

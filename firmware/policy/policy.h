@@ -1,7 +1,8 @@
 /* policy.h - what a VM should have of one resource, given what it will need.
  *
  *   need    = the highest forecast, at the policy's quantile, of every horizon up to the
- *             policy's, or what is seen now if that is more; plus headroom
+ *             first that covers the policy's, or what is seen now if that is more; plus
+ *             headroom
  *   target  = need, rounded up to the step, within the limits
  *
  * Growing follows the forecast. Shrinking follows only what was seen: the highest demand

@@ -90,6 +90,10 @@ static void set_up(struct scene *s)
 	X(highest_up_to_the_horizon,                                                               \
 	  (set_forecast(&s, 0, 5, 1900), set_forecast(&s, 1, 15, 500), s.input.n_forecasts = 2),   \
 	  GROW, 3000, NONE)                                                                        \
+	X(between_two_horizons_the_further_covers_it,                                              \
+	  (s.rules.horizon_us = 10 * S, set_forecast(&s, 0, 5, 500), set_forecast(&s, 1, 15, 970), \
+	   s.input.n_forecasts = 2),                                                               \
+	  GROW, 2000, NONE)                                                                        \
 	X(all_beyond_takes_the_nearest, set_forecast(&s, 0, 60, 970), GROW, 2000, NONE)            \
 	X(untrusted_horizon_is_left_out,                                                           \
 	  (set_forecast(&s, 0, 5, 5000), s.forecasts[0].reason = GN_PREDICT_WORSE_THAN_NAIVE,      \
