@@ -1,0 +1,152 @@
+/* find.c - the scans (find.h). */
+#include "firmware/introspect/find.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "firmware/introspect/vmcoreinfo.h"
+
+#define PIECE   (1u << 20)
+#define OVERLAP 64u
+
+static const char btf_magic[8] = {'\x9f', '\xeb', 1, 0, 24, 0, 0, 0};
+static const char first_task[] = "swapper/0";
+
+/* Calls 'look' with each place in [from, to) where the text is found. */
+struct hits {
+	const char *text;
+	size_t size;
+	void (*look)(struct hits *hits, struct gn_memory *memory, uint64_t gpa);
+	void *context;
+};
+
+static void search_piece(struct gn_memory *memory, struct hits *hits, const uint8_t *piece,
+                         size_t size, uint64_t gpa)
+{
+	const uint8_t *at = piece, *end = piece + size;
+
+	while ((at = memmem(at, (size_t)(end - at), hits->text, hits->size))) {
+		hits->look(hits, memory, gpa + (uint64_t)(at - piece));
+		at++;
+	}
+}
+
+static bool search(struct gn_memory *memory, uint64_t from, uint64_t to, struct hits *hits,
+                   unsigned n_hits)
+{
+	struct gn_memory_scan scan = {.region = 0};
+	uint8_t *piece = malloc(PIECE);
+	uint64_t gpa;
+	size_t size;
+
+	if (!piece)
+		return false;
+	while (scan.region < memory->n_regions) {
+		const struct gn_memory_region *r = &memory->regions[scan.region];
+
+		if (from > r->gpa + scan.at && from < r->gpa + r->size)
+			scan.at = scan.data_to = from - r->gpa;
+		size = gn_memory_scan_next(memory, &scan, piece, PIECE, OVERLAP, &gpa);
+		if (!size)
+			break;
+		if (gpa + size <= from || gpa >= to)
+			continue;
+		for (unsigned i = 0; i < n_hits; i++)
+			search_piece(memory, &hits[i], piece, size, gpa);
+	}
+	free(piece);
+	return true;
+}
+
+/* ---- BTF and symbol tables -------------------------------------------------------------- */
+
+/* struct btf_header: magic, version, flags, hdr_len, type_off, type_len, str_off, str_len. */
+static void look_btf(struct hits *hits, struct gn_memory *memory, uint64_t gpa)
+{
+	struct gn_found *found = hits->context;
+	uint32_t header[6];
+	uint64_t size;
+
+	if (gpa % 4 || found->n_btf == GN_FIND_MAX_BTF ||
+	    !gn_memory_copy(memory, gpa, header, sizeof header))
+		return;
+	size = 24 + (uint64_t)header[4] + header[5];
+	if (header[2] != 0 || header[4] != header[3] || size < GN_FIND_MIN_BTF ||
+	    size > GN_PROFILE_MAX_BTF)
+		return;
+	for (unsigned i = 0; i < found->n_btf; i++)
+		if (found->btf[i].gpa == gpa)
+			return; /* in two pieces' overlap */
+	found->btf[found->n_btf].gpa = gpa;
+	found->btf[found->n_btf++].size = size;
+}
+
+static void look_kallsyms(struct hits *hits, struct gn_memory *memory, uint64_t gpa)
+{
+	struct gn_found *found = hits->context;
+
+	for (unsigned i = 0; i < found->n_kallsyms; i++)
+		if (found->kallsyms[i] == gpa)
+			return;
+	if (found->n_kallsyms < GN_FIND_MAX_KALLSYMS)
+		found->kallsyms[found->n_kallsyms++] = gpa;
+}
+
+bool gn_find_tables(struct gn_memory *memory, uint64_t from, uint64_t to, struct gn_found *found)
+{
+	struct hits hits[] = {
+	        {btf_magic, sizeof btf_magic, look_btf, found},
+	        {GN_KALLSYMS_SIGNATURE, GN_KALLSYMS_SIGNATURE_SIZE, look_kallsyms, found},
+	};
+
+	memset(found, 0, sizeof *found);
+	return search(memory, from, to, hits, 2);
+}
+
+/* ---- tasks -------------------------------------------------------------------------------- */
+
+struct tasks {
+	uint64_t *at;
+	unsigned n;
+	uint32_t comm;
+};
+
+static void look_task(struct hits *hits, struct gn_memory *memory, uint64_t gpa)
+{
+	struct tasks *tasks = hits->context;
+
+	if (gpa < tasks->comm || (gpa - tasks->comm) % 8 || tasks->n == GN_FIND_MAX_TASKS ||
+	    (tasks->n && tasks->at[tasks->n - 1] == gpa - tasks->comm))
+		return;
+	tasks->at[tasks->n++] = gpa - tasks->comm;
+}
+
+unsigned gn_find_tasks(struct gn_memory *memory, uint32_t comm, uint64_t *at)
+{
+	struct tasks tasks = {at, 0, comm};
+	struct hits hits = {first_task, sizeof first_task, look_task, &tasks};
+
+	search(memory, 0, UINT64_MAX, &hits, 1);
+	return tasks.n;
+}
+
+/* ---- VMCOREINFO ----------------------------------------------------------------------------- */
+
+bool gn_find_vmcoreinfo(struct gn_memory *memory, struct gn_memory_scan *scan, uint64_t *page)
+{
+	uint8_t *piece = malloc(PIECE);
+	bool found = false;
+	uint64_t gpa;
+	size_t size;
+
+	while (piece && !found && (size = gn_memory_scan_next(memory, scan, piece, PIECE, 0, &gpa)))
+		for (size_t at = 0; at + GN_MEMORY_PAGE <= size && !found; at += GN_MEMORY_PAGE) {
+			if (memcmp(piece + at, GN_VMCOREINFO_PREFIX,
+			           sizeof GN_VMCOREINFO_PREFIX - 1) != 0)
+				continue;
+			*page = gpa + at;
+			scan->at = gpa + at + GN_MEMORY_PAGE - memory->regions[scan->region].gpa;
+			found = true;
+		}
+	free(piece);
+	return found;
+}

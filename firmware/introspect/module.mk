@@ -1,0 +1,9 @@
+# What parses guest memory; every part can be tested alone on memory that a test makes.
+introspect_memory.src := $(addprefix firmware/introspect/,memory.c space.c)
+introspect_find.src := $(introspect_memory.src) $(addprefix firmware/introspect/,vmcoreinfo.c \
+	kallsyms.c ksymtab.c profile.c find.c kernel.c bootstrap.c)
+introspect_read.src := $(introspect_find.src) $(addprefix firmware/introspect/,walk.c globals.c klog.c)
+introspect.src := $(introspect_read.src) $(addprefix firmware/introspect/,top.c signs.c report.c \
+	observer.c)
+$(eval $(call prog,gnomon-introspect,firmware/introspect/main.c firmware/introspect/dump.c \
+	firmware/introspect/print.c $(introspect.src) $(core.src),-lbpf))

@@ -1,0 +1,3 @@
+# Many passes over a running guest's memory; used by guest_test.py and introspect_bench.py.
+$(eval $(call prog,gn-introspect-passes,tests/introspect/passes.c firmware/introspect/dump.c \
+	$(introspect.src) firmware/core/status.c,-lbpf))
