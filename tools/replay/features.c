@@ -50,8 +50,38 @@ static int write_origin(const struct gn_predict *p, const struct gn_trace_row *r
 	return 0;
 }
 
+int gn_replay_features_open(struct gn_replay_features *out, const char *path)
+{
+	const uint32_t header[4] = {0x54464e47u, GN_FEATURES_VERSION, GN_N_FEATURES,
+	                            sizeof(struct record)};
+	char *names;
+
+	*out = (struct gn_replay_features){0};
+	if (asprintf(&names, "%s.names", path) < 0)
+		return -ENOMEM;
+	out->records = fopen(path, "wb");
+	out->names = fopen(names, "w");
+	free(names);
+	if (!out->records || !out->names || fwrite(header, sizeof(header), 1, out->records) != 1) {
+		fprintf(stderr, "gnomon-replay: cannot write %s: %s\n", path, strerror(errno));
+		return -EIO;
+	}
+	return 0;
+}
+
+int gn_replay_features_close(struct gn_replay_features *out)
+{
+	int failed = 0;
+
+	if (out->records)
+		failed |= fclose(out->records) != 0;
+	if (out->names)
+		failed |= fclose(out->names) != 0;
+	return failed ? -EIO : 0;
+}
+
 int gn_replay_features(const struct gn_trace *trace, const struct gn_replay_options *options,
-                       uint32_t *n_rows, FILE *out, FILE *names)
+                       struct gn_replay_features *out)
 {
 	struct gn_predict *p = malloc(gn_predict_size);
 	struct gn_predict_config config = {.period_us = trace->interval_us,
@@ -67,11 +97,11 @@ int gn_replay_features(const struct gn_trace *trace, const struct gn_replay_opti
 			if (row->values[i] == GN_TRACE_MISSING)
 				continue;
 			gn_predict_observe(p, (i + 1) * trace->interval_us, row->values[i]);
-			if (i >= SKIP && p->scaled && sampled(*n_rows, i, options->every))
-				status = write_origin(p, row, *n_rows, i, out);
+			if (i >= SKIP && p->scaled && sampled(out->n_rows, i, options->every))
+				status = write_origin(p, row, out->n_rows, i, out->records);
 		}
-		fprintf(names, "%u,%s\n", *n_rows, row->name);
-		(*n_rows)++;
+		fprintf(out->names, "%s\n", row->name);
+		out->n_rows++;
 	}
 	free(p);
 	return status;

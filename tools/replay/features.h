@@ -7,10 +7,20 @@
 
 #include "tools/replay/forecast.h"
 
-/* Appends one binary record per sampled origin and horizon to 'out': int32 row number (of all
- * written so far, starting at *n_rows), int32 origin, float32 target in the features' unit,
- * int16 features. Prints "row number, name" to 'names'. 0 or a negative errno. */
+struct gn_replay_features {
+	FILE *records, *names;
+	uint32_t n_rows;
+};
+
+/* Opens 'path' for the records and 'path'.names for the rows' names. The file begins with
+ * u32 'GNFT', features version, number of features, bytes per record; each record is: i32 row,
+ * i32 origin, f32 target in the features' unit, i16 features, padding to 4. */
+int gn_replay_features_open(struct gn_replay_features *out, const char *path);
+
+/* Appends a record per sampled origin and horizon; options->every: one origin in so many. */
 int gn_replay_features(const struct gn_trace *trace, const struct gn_replay_options *options,
-                       uint32_t *n_rows, FILE *out, FILE *names);
+                       struct gn_replay_features *out);
+
+int gn_replay_features_close(struct gn_replay_features *out);
 
 #endif

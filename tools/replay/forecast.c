@@ -78,13 +78,25 @@ static int run_row(const struct gn_trace *trace, const struct gn_trace_row *row,
 	return status;
 }
 
+uint32_t gn_replay_fold(const char *row_name, uint32_t n_folds)
+{
+	const char *series = strchr(row_name, '/'), *end = strrchr(row_name, '/');
+	uint64_t hash = 14695981039346656037u;
+
+	for (series = series ? series + 1 : row_name; *series && series != end; series++)
+		hash = (hash ^ (uint8_t)*series) * 1099511628211u;
+	return (uint32_t)((hash >> 20) % n_folds);
+}
+
 int gn_replay_forecast(const struct gn_trace *trace, const struct gn_replay_options *options)
 {
 	struct gn_predict *p = malloc(gn_predict_size);
 	int status = p ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < trace->n_rows && status == 0; i++) {
-		if (i % options->every)
+		if (i % options->every ||
+		    (options->n_folds &&
+		     gn_replay_fold(trace->rows[i].name, options->n_folds) != options->fold))
 			continue;
 		status = run_row(trace, &trace->rows[i], options, p);
 	}

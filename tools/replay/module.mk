@@ -1,3 +1,4 @@
-replay.src := tools/replay/main.c tools/replay/trace.c tools/replay/forecast.c \
-	tools/replay/features.c
-$(eval $(call prog,gnomon-replay,$(replay.src) $(predict.src) firmware/core/text.c,-lz -lm))
+replay.src := $(addprefix tools/replay/,main.c trace.c forecast.c features.c nab.c hdd.c learn.c \
+	policy.c policy_file.c report.c)
+$(eval $(call prog,gnomon-replay,$(replay.src) $(predict.src) $(hazard.src) firmware/policy/policy.c \
+	firmware/policy/explain.c firmware/demand/resource.c firmware/core/text.c,-lz -lm -lcyaml))
