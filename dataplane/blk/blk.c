@@ -158,7 +158,7 @@ bool gn_blk_connected(const struct gn_blk *blk)
 	return __atomic_load_n(&blk->n_running, __ATOMIC_RELAXED) > 0;
 }
 
-/* ---- what runs on the lcore for a control thread ----------------------------------------- */
+/* ---- what runs on the lcore for a control thread ----------------------------- */
 
 struct order {
 	struct gn_blk *blk;

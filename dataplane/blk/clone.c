@@ -44,7 +44,7 @@ static int fail(struct gn_blk_clone *clone, int error, const char *what)
 	return error;
 }
 
-/* ---- holding writes ---------------------------------------------------------------- */
+/* ---- holding writes ---------------------------------------------------------- */
 
 static void call_hold(void *arg)
 {
@@ -68,7 +68,7 @@ static void hold(struct gn_blk_clone *clone)
 		;
 }
 
-/* ---- copying ------------------------------------------------------------------------ */
+/* ---- copying ----------------------------------------------------------------- */
 
 static int copy_by_buffer(struct gn_blk_clone *clone, off_t at, off_t end, uint8_t *buffer)
 {
@@ -172,7 +172,7 @@ static int copy_at_instant(struct gn_blk_clone *clone)
 	return err;
 }
 
-/* ---- the file -------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------- */
 
 static int open_directory(const struct gn_blk_clone *clone, int flags)
 {
@@ -253,7 +253,7 @@ static int open_source(struct gn_blk_clone *clone)
 	return clone->source < 0 ? -errno : 0;
 }
 
-/* ---- the door ---------------------------------------------------------------------------- */
+/* ---- the door ---------------------------------------------------------------- */
 
 static void free_clone(struct gn_blk_clone *clone)
 {

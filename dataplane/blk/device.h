@@ -2,11 +2,12 @@
  *
  *   blk.c    create, destroy, counters           control threads
  *   vhost.c  messages of the front end           rte_vhost's thread (and control, to close)
+ *   attach.c rings and memory, taken and given   the same
  *   queue.c  requests, answers, waiting, arming  the lcore
  *   clone.c  copies of the volume                a thread per copy
  *
  * The rings, the memory table and the request slots change hands: while the device is
- * stopped (not polled, nothing in flight) they are vhost.c's, while it runs they are the
+ * stopped (not polled, nothing in flight) they are attach.c's, while it runs they are the
  * lcore's. gn_blk_stop() and gn_blk_run() are the two hand-overs. */
 #ifndef GN_DATAPLANE_BLK_DEVICE_H
 #define GN_DATAPLANE_BLK_DEVICE_H
@@ -68,7 +69,7 @@ struct gn_blk {
 	char *socket_path;
 	char serial[GN_BLK_SERIAL_SIZE]; /* ... to here */
 
-	/* Owner: lcore while running, vhost.c while stopped. */
+	/* Owner: lcore while running, attach.c while stopped. */
 	struct gn_blk_memory memory;
 	struct gn_blk_queue queues[GN_BLK_MAX_QUEUES];
 	bool log_dirty; /* live migration: pages written are reported */
@@ -114,6 +115,9 @@ void gn_blk_release(struct gn_blk *blk);
  * is in flight; both do nothing when it is so already. */
 void gn_blk_stop(struct gn_blk *blk);
 void gn_blk_run(struct gn_blk *blk);
+
+/* Counts a malformed message or ring; on any thread but the lcore. */
+void gn_blk_count_rejected(struct gn_blk *blk);
 
 /* vhost.c */
 int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status);

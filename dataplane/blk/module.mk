@@ -1,4 +1,4 @@
-blk.src := $(addprefix dataplane/blk/,blk.c clone.c inflight.c queue.c request.c ring.c stats.c vhost.c) \
+blk.src := $(addprefix dataplane/blk/,attach.c blk.c clone.c inflight.c queue.c request.c ring.c stats.c vhost.c) \
 	dataplane/volume/file.c dataplane/meter/disk_meter.c dataplane/guard/guard.c \
 	firmware/core/status.c firmware/core/clock.c
 $(eval $(call test,blk_request,dataplane/blk/request_test.c dataplane/blk/request.c))

@@ -14,18 +14,23 @@
 
 #define BURST 64 /* requests taken from a ring in one round */
 
-/* ---- answers -------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------- */
 
-/* For live migration: what the device wrote into guest memory. */
+/* For live migration: what the device wrote into guest memory. Regions that are apart in the
+ * guest may be neighbours here, so a piece can lie in several. */
 static void log_write(const struct gn_blk *blk, const uint8_t *host, uint64_t size)
 {
 	for (unsigned i = 0; i < blk->memory.n_regions; i++) {
 		const struct gn_blk_region *region = &blk->memory.regions[i];
+		const uint8_t *from = host > region->host ? host : region->host;
+		const uint8_t *end = region->host + region->size_bytes;
 
-		if (host >= region->host && host < region->host + region->size_bytes)
+		if (end > host + size)
+			end = host + size;
+		if (from < end)
 			rte_vhost_log_write(blk->vid,
-			                    region->guest_addr + (uint64_t)(host - region->host),
-			                    size);
+			                    region->guest_addr + (uint64_t)(from - region->host),
+			                    (uint64_t)(end - from));
 	}
 }
 
@@ -101,7 +106,7 @@ static void on_done(struct gn_volume_request *io, int error)
 	answer(request, status_of(error), read ? (uint32_t)io->length_bytes : 0);
 }
 
-/* ---- requests --------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------- */
 
 /* The guest broke the ring itself: nothing more is read from it until it resets the device. */
 static void stop_corrupt(struct gn_blk_queue *queue)
@@ -335,7 +340,7 @@ static unsigned submit_waiting(struct gn_blk *blk)
 	return n;
 }
 
-/* ---- the pollable ------------------------------------------------------------------ */
+/* ---- the pollable ------------------------------------------------------------ */
 
 static void signal_guest(struct gn_blk_queue *queue)
 {
@@ -445,7 +450,7 @@ void gn_blk_disarm(struct gn_pollable *pollable)
 		return; /* it was not the timer */
 }
 
-/* ---- called by other threads through gn_worker_call() --------------------------------- */
+/* ---- called by other threads through gn_worker_call() ------------------------ */
 
 void gn_blk_begin_drain(struct gn_blk *blk)
 {

@@ -70,7 +70,7 @@ static bool copy_from_guest(const struct gn_blk_memory *memory, uint64_t addr, v
 	return true;
 }
 
-/* ---- step 1: the chain ----------------------------------------------------------- */
+/* ---- step 1: the chain ------------------------------------------------------- */
 
 static bool read_desc(const struct table *table, uint32_t index, struct vring_desc *desc)
 {
@@ -154,7 +154,7 @@ static bool collect(struct table *table, uint32_t index, struct chain *chain)
 	}
 }
 
-/* ---- step 3: header and data ------------------------------------------------------- */
+/* ---- step 3: header and data ------------------------------------------------- */
 
 /* Takes 'size' bytes off the front of the readable part. */
 static bool take_out(const struct gn_blk_memory *memory, struct chain *chain, void *to,

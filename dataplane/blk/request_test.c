@@ -115,7 +115,7 @@ static uint64_t iov_bytes(const struct guest *guest)
 	return sum;
 }
 
-/* ---- honest ------------------------------------------------------------------------------- */
+/* ---- honest ------------------------------------------------------------------ */
 
 static void test_read_and_write(void **state)
 {
@@ -273,8 +273,7 @@ static void test_ranges(void **state)
 	assert_answer(guest, VIRTIO_BLK_S_IOERR, true);
 }
 
-/* ---- wrong, but answerable ---------------------------------------------------------------------
- */
+/* ---- wrong, but answerable --------------------------------------------------- */
 
 static void test_bad_requests(void **state)
 {
@@ -367,8 +366,7 @@ static void test_too_many_segments(void **state)
 	assert_answer(guest, VIRTIO_BLK_S_IOERR, true);
 }
 
-/* ---- corrupt: no answer is possible
- * -------------------------------------------------------------- */
+/* ---- corrupt: no answer is possible ------------------------------------------ */
 
 static void test_corrupt_rings(void **state)
 {

@@ -147,7 +147,7 @@ static void test_signals_by_index(void **state)
 	munmap(shared, sizeof *shared);
 }
 
-/* ---- crash ---------------------------------------------------------------------------------- */
+/* ---- crash ------------------------------------------------------------------- */
 
 /* Two taken, answered in the other order, with a third between. */
 static void script(struct gn_blk_ring *ring)

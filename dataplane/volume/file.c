@@ -59,7 +59,7 @@ static struct file_volume *to_file(struct gn_volume *volume)
 	return (struct file_volume *)volume;
 }
 
-/* ---- requests into the submission queue --------------------------------------- */
+/* ---- requests into the submission queue -------------------------------------- */
 
 static bool moves_data(const struct gn_volume_request *request)
 {
@@ -231,7 +231,7 @@ static unsigned file_submit(struct gn_volume *volume, struct gn_volume_request *
 	return i;
 }
 
-/* ---- completions --------------------------------------------------------------- */
+/* ---- completions ------------------------------------------------------------- */
 
 static void give_bounce_back(struct file_volume *file, struct bounce *bounce)
 {
@@ -378,7 +378,7 @@ static void file_disarm(struct gn_volume *volume)
 		return; /* it was not the volume that woke us */
 }
 
-/* ---- create, destroy ----------------------------------------------------------- */
+/* ---- create, destroy --------------------------------------------------------- */
 
 static void file_destroy(struct gn_volume *volume)
 {

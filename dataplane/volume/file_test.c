@@ -156,7 +156,7 @@ static void check_file(const struct fixture *fixture, off_t at, const uint8_t *e
 	free(data);
 }
 
-/* ---- open ------------------------------------------------------------------------------- */
+/* ---- open -------------------------------------------------------------------- */
 
 static void test_open_refused(void **state)
 {
@@ -204,7 +204,7 @@ static void test_one_writer(void **state)
 	gn_volume_destroy(first);
 }
 
-/* ---- data --------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------- */
 
 static void test_write_read(void **state)
 {
@@ -335,8 +335,7 @@ static void test_memory_that_is_not_there(void **state)
 	assert_int_equal(move(fixture->volume, GN_VOLUME_WRITE, 0, nowhere, 4096), -EFAULT);
 }
 
-/* ---- tmpfs: in a child with its own mounts ----------------------------------------------------
- */
+/* ---- tmpfs: in a child with its own mounts ----------------------------------- */
 
 static int on_small_disk(void *arg)
 {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,7 +42,7 @@ struct fixture {
 
 static enum gn_worker_idle idle = GN_WORKER_POLL;
 
-/* ---- fixture ------------------------------------------------------------------------------ */
+/* ---- fixture ----------------------------------------------------------------- */
 
 static void make_image(const char *path, off_t size)
 {
@@ -193,7 +194,7 @@ static int file_byte(const char *path, off_t offset)
 	return byte;
 }
 
-/* ---- honest guests --------------------------------------------------------------------------- */
+/* ---- honest guests ----------------------------------------------------------- */
 
 static void test_what_the_guest_sees(void **state)
 {
@@ -325,8 +326,7 @@ static void test_sleeping_worker(void **state)
 	assert_true(idle == GN_WORKER_POLL || gn_worker_stats(fixture->worker)->sleeps > 0);
 }
 
-/* ---- the store fails ---------------------------------------------------------------------------
- */
+/* ---- the store fails --------------------------------------------------------- */
 
 static void test_store_errors(void **state)
 {
@@ -346,8 +346,7 @@ static void test_store_errors(void **state)
 	assert_int_equal(stats_of(fixture).rejected, 0);
 }
 
-/* ---- stop, change, disconnect, under load
- * ----------------------------------------------------------- */
+/* ---- stop, change, disconnect, under load ------------------------------------ */
 
 static void fill_queue(struct fixture *fixture, unsigned queue, unsigned n, int fill)
 {
@@ -443,8 +442,46 @@ static void test_destroy_under_load(void **state)
 		assert_int_equal(file_byte(fixture->image, i * 65536), 7);
 }
 
-/* ---- hostile guests
- * ---------------------------------------------------------------------------------- */
+/* Live migration: pages that the device writes are marked in the front end's log. */
+static void test_dirty_log(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gn_blkdrv_request *request;
+	struct gn_wire_message message;
+	struct gn_frontend *fe;
+	uint64_t size, page;
+	uint8_t *log;
+	int fd, none = -1;
+
+	serve_and_attach(fixture, 1);
+	fe = gn_blkdrv_frontend(fixture->drv);
+	size = (fe->ram.regions[0].gpa + fe->ram.regions[0].size_bytes) / 4096 / 8 + 4096;
+	fd = memfd_create("log", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	log = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(log, MAP_FAILED);
+	message = (struct gn_wire_message){
+	        .request = GN_WIRE_SET_LOG_BASE, .flags = GN_WIRE_VERSION, .size = 16};
+	memcpy(message.payload.bytes, (uint64_t[]){size, 0}, 16);
+	assert_int_equal(gn_wire_send(fe->socket, &message, &fd, 1), 0);
+	assert_int_equal(gn_wire_receive(fe->socket, &message, &none, TIMEOUT_MS), 0);
+	fe->features |= 1ull << VHOST_F_LOG_ALL;
+	assert_int_equal(gn_frontend_set_features(fe, NULL), 0);
+	request = submit(fixture, 0, VIRTIO_BLK_T_OUT, 0, 65536, 1);
+	reap(fixture, 0, 1);
+	page = request->data_gpa / 4096;
+	assert_false(log[page / 8] & 1 << page % 8); /* it was only read */
+	request = submit(fixture, 0, VIRTIO_BLK_T_IN, 0, 65536, 0);
+	reap(fixture, 0, 1);
+	for (page = request->data_gpa / 4096; page < (request->data_gpa + 65536) / 4096; page++)
+		assert_true(log[page / 8] & 1 << page % 8);
+	page = request->status_gpa / 4096;
+	assert_true(log[page / 8] & 1 << page % 8);
+	munmap(log, size);
+	close(fd);
+}
+
+/* ---- hostile guests ---------------------------------------------------------- */
 
 static void test_malformed_requests(void **state)
 {
@@ -581,8 +618,7 @@ static void test_create_refused(void **state)
 	assert_int_equal(gn_blk_create(fixture->worker, &config, &blk, &status), -EADDRINUSE);
 }
 
-/* ---- meter
- * --------------------------------------------------------------------------------------------- */
+/* ---- meter ------------------------------------------------------------------- */
 
 struct meter_order {
 	struct gn_disk_meter *meter;
@@ -620,9 +656,7 @@ static void test_meter(void **state)
 	reap(fixture, 0, 16);
 }
 
-/* ---- clone
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- clone ------------------------------------------------------------------- */
 
 static int finish(struct gn_blk_clone *clone, struct gn_blk_clone_result *result,
                   struct gn_status *status)
@@ -832,6 +866,7 @@ int main(void)
 	        CASE(new_memory_under_load),
 	        CASE(disconnect_under_load),
 	        CASE(destroy_under_load),
+	        CASE(dirty_log),
 	        CASE(malformed_requests),
 	        CASE(corrupt_ring),
 	        CASE(mad_indexes),
