@@ -176,7 +176,8 @@ static bool read_identity(const struct gn_kernel *k, uint64_t task, struct ident
 	return gn_space_u64(&k->space, task + p->at.task_tasks + 8, &id->prev) &&
 	       gn_space_u64(&k->space, task + p->at.task_signal, &id->signal) &&
 	       get64(k, task, p->at.task_mm, &id->mm) && get32(k, task, p->at.task_pid, &id->pid) &&
-	       get64(k, task, p->at.task_start, &id->start_ns);
+	       get64(k, task, p->at.task_start, &id->start_ns) &&
+	       get32(k, id->signal, p->at.signal_stats_seq, &id->exits);
 }
 
 static bool is_same(const struct identity *a, const struct identity *b)
