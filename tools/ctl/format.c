@@ -1,0 +1,135 @@
+/* format.c - see format.h. */
+#include "tools/ctl/format.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* 'base' is 1000 or 1024; three significant places, no trailing zeros after a point. */
+static char *scaled(uint64_t value, unsigned base, const char *const *units, char *text, size_t size)
+{
+	uint64_t whole = value, rest = 0;
+	int i = 0;
+
+	while (whole >= base && units[i + 1]) {
+		rest = whole % base;
+		whole /= base;
+		i++;
+	}
+	rest = rest * 100 / base;
+	if (whole >= 100 || rest == 0)
+		snprintf(text, size, "%" PRIu64 " %s", whole, units[i]);
+	else if (whole >= 10)
+		snprintf(text, size, "%" PRIu64 ".%" PRIu64 " %s", whole, rest / 10, units[i]);
+	else
+		snprintf(text, size, "%" PRIu64 ".%02" PRIu64 " %s", whole, rest, units[i]);
+	return text;
+}
+
+char *gn_format_bytes(uint64_t bytes, char *text, size_t size)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", NULL};
+
+	return scaled(bytes, 1024, units, text, size);
+}
+
+char *gn_format_count(uint64_t count, char *text, size_t size)
+{
+	char digits[24];
+	int n = snprintf(digits, sizeof digits, "%" PRIu64, count);
+	size_t used = 0;
+
+	for (int i = 0; i < n && used + 2 < size; i++) {
+		text[used++] = digits[i];
+		if ((n - 1 - i) % 3 == 0 && i != n - 1)
+			text[used++] = ',';
+	}
+	text[used] = '\0';
+	return text;
+}
+
+char *gn_format_milli_vcpu(int64_t milli, char *text, size_t size)
+{
+	uint64_t absolute = milli < 0 ? -(uint64_t)milli : (uint64_t)milli;
+
+	snprintf(text, size, "%s%" PRIu64 ".%02" PRIu64 " vCPU", milli < 0 ? "-" : "", absolute / 1000,
+	         absolute % 1000 / 10);
+	return text;
+}
+
+char *gn_format_duration(uint64_t us, char *text, size_t size)
+{
+	static const struct {
+		uint64_t us;
+		const char *name;
+	} units[] = {
+	        {86400000000u, "d"}, {3600000000u, "h"}, {60000000u, "min"},
+	        {1000000u, "s"},     {1000u, "ms"},      {1u, "us"},
+	};
+	size_t i = 0;
+
+	while (i < 5 && us < units[i].us)
+		i++;
+	if (i < 3 && us % units[i].us / units[i + 1].us)
+		snprintf(text, size, "%" PRIu64 " %s %" PRIu64 " %s", us / units[i].us, units[i].name,
+		         us % units[i].us / units[i + 1].us, units[i + 1].name);
+	else
+		snprintf(text, size, "%" PRIu64 " %s", us / units[i].us, units[i].name);
+	return text;
+}
+
+char *gn_format_when(uint64_t then_us, uint64_t now_us, char *text, size_t size)
+{
+	char duration[GN_FORMAT_SIZE];
+
+	if (!then_us)
+		snprintf(text, size, "never");
+	else if (then_us > now_us)
+		snprintf(text, size, "in %s",
+		         gn_format_duration((then_us - now_us) / 1000000 * 1000000, duration,
+		                            sizeof duration));
+	else if (now_us - then_us < 1000000)
+		snprintf(text, size, "just now");
+	else
+		snprintf(text, size, "%s ago",
+		         gn_format_duration((now_us - then_us) / 1000000 * 1000000, duration,
+		                            sizeof duration));
+	return text;
+}
+
+static const char *const resources[] = {"?",         "cpu",        "memory",         "network rx",
+                                        "network tx", "disk read", "disk write", "disk operations"};
+#define N_RESOURCES (sizeof resources / sizeof resources[0])
+
+const char *gn_format_resource(int resource)
+{
+	return resource > 0 && resource < (int)N_RESOURCES ? resources[resource] : resources[0];
+}
+
+char *gn_format_demand(int resource, int64_t value, char *text, size_t size)
+{
+	static const char *const bits[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s", NULL};
+	uint64_t absolute = value < 0 ? 0 : (uint64_t)value;
+
+	switch (resource) {
+	case 1:
+		return gn_format_milli_vcpu(value, text, size);
+	case 2:
+		return gn_format_bytes(absolute, text, size);
+	case 3:
+	case 4:
+		return scaled(absolute, 1000, bits, text, size);
+	case 5:
+	case 6:
+		gn_format_bytes(absolute, text, size);
+		strncat(text, "/s", size - strlen(text) - 1);
+		return text;
+	case 7:
+		gn_format_count(absolute, text, size);
+		strncat(text, "/s", size - strlen(text) - 1);
+		return text;
+	default:
+		snprintf(text, size, "%" PRId64, value);
+		return text;
+	}
+}
