@@ -401,6 +401,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	gn_log_init("gnomond", o.level);
+	umask(0027);
 	error = gn_config_load(o.config, &g.config, &status);
 	if (!error && o.check)
 		printf("%s is valid\n", o.config);

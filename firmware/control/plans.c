@@ -1,4 +1,6 @@
 /* plans.c - ListPlans, GetPlan, ApprovePlan, RejectPlan. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "firmware/control/control_internal.h"
 #include "firmware/message/message.h"
@@ -58,13 +60,36 @@ void gn_control_list_plans(void *context, struct gn_channel_call *call,
 	gn_control_reply(call, &list->base);
 }
 
+/* A plan that is no longer in memory. */
+static Gnomon__V1__Plan *old_plan(struct gn_control *control, const char *name)
+{
+	Gnomon__V1__Plan *plan = NULL;
+	unsigned long long id;
+	size_t size;
+	void *bytes;
+	char rest;
+
+	if (sscanf(name, "plans/%19llu%c", &id, &rest) != 1)
+		return NULL;
+	bytes = gn_store_get_plan(control->p.brain->store, id, &size);
+	if (bytes)
+		plan = (Gnomon__V1__Plan *)gn_message_parse(&gnomon__v1__plan__descriptor, bytes,
+		                                            size);
+	free(bytes);
+	return plan;
+}
+
 void gn_control_get_plan(void *context, struct gn_channel_call *call,
                          const ProtobufCMessage *message)
 {
 	const Gnomon__V1__NameRequest *request = (const Gnomon__V1__NameRequest *)message;
-	struct gn_plan_record *record = find(context, call, request->name);
+	struct gn_control *control = context;
+	struct gn_plan_record *record = gn_runner_find(control->p.runner, request->name);
+	Gnomon__V1__Plan *plan = record ? NULL : old_plan(control, request->name);
 
-	if (record)
+	if (plan)
+		gn_control_reply(call, &plan->base);
+	else if (record || (record = find(control, call, request->name)))
 		gn_channel_reply(call, &record->message->base);
 }
 

@@ -144,7 +144,7 @@ static struct gn_plan_record *find_open(const struct gn_runner *runner, const st
 	return NULL;
 }
 
-enum fate { LEAVE, APPROVE, REPLACE };
+enum fate { LEAVE, REPLACE };
 
 /* What a new decision does to the plan that is open. */
 static enum fate judge(const struct gn_plan_record *open, const struct gn_policy_decision *d)
@@ -156,8 +156,8 @@ static enum fate judge(const struct gn_plan_record *open, const struct gn_policy
 	if (open->plan.state != GN_PLAN_PENDING)
 		return LEAVE;
 	same = was->target == d->target && open->message->must_move == d->must_move;
-	if (acts && !d->advisory) /* nobody needs to be asked any more */
-		return same && open->message->n_actions ? APPROVE : REPLACE;
+	if (acts && !d->advisory)
+		return REPLACE; /* nobody needs to be asked any more */
 	if (same)
 		return LEAVE;
 	if (acts && d->verdict == GN_POLICY_GROW && grew && d->target < was->target)
@@ -180,15 +180,8 @@ void gn_runner_decided(struct gn_runner *runner, struct gn_vm *vm,
 			gn_runner_step(open, &withdraw, now);
 		return;
 	}
-	switch (open ? judge(open, d) : REPLACE) {
-	case LEAVE:
+	if (open && judge(open, d) == LEAVE)
 		return;
-	case APPROVE:
-		gn_runner_approve(open, now, NULL);
-		return;
-	case REPLACE:
-		break;
-	}
 	if (now.wall_us < series->hold_us && !open)
 		return;
 	record = make_record(runner, vm, input, now);

@@ -344,8 +344,9 @@ static void switching_to_enforce_executes_what_is_pending(void **state)
 	vm->mode = GN_POLICY_FORECAST_ONLY;
 	decide(GN_RESOURCE_CPU, 1000, 970);
 	vm->mode = GN_POLICY_ENFORCE;
-	decide(GN_RESOURCE_CPU, 1000, 970);
-	assert_int_equal(gn_runner_count(runner), 1);
+	decide(GN_RESOURCE_CPU, 1000, 970); /* by a plan of its own, with a reason of now */
+	assert_int_equal(gn_runner_count(runner), 2);
+	assert_int_equal(gn_runner_at(runner, 0)->plan.end, GN_PLAN_END_WITHDRAWN);
 	assert_int_equal(gn_fake_peer_waiting(shim), 1);
 }
 

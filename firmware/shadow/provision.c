@@ -84,11 +84,12 @@ static void describe(struct gn_shadow_record *record)
 		describe_standing(record);
 	else if (s->toggling)
 		gn_message_set(&message->reason, "is being %s", s->undoing ? "stopped" : "started");
-	else if (s->undoing && s->goal != GN_SHADOW_GOAL_STAND)
-		gn_message_set(&message->reason, "is being %s: undoes '%s'%s%s",
+	else if (s->goal != GN_SHADOW_GOAL_STAND)
+		gn_message_set(&message->reason, "is being %s: %s '%s'%s%s",
 		               s->goal == GN_SHADOW_GOAL_GONE    ? "removed"
 		               : s->goal == GN_SHADOW_GOAL_AGAIN ? "refreshed"
 		                                                 : "cleaned up",
+		               s->undoing ? "undoes" : "waits for the end of",
 		               gn_shadow_step_text(s->step), s->retry_us ? "; waits: " : "",
 		               s->retry_us ? record->failure : "");
 	else

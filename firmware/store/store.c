@@ -449,6 +449,23 @@ int gn_store_each_plan(struct gn_store *store, uint32_t limit, gn_store_plan *ca
 	return done(store, more);
 }
 
+void *gn_store_get_plan(struct gn_store *store, uint64_t id, size_t *size)
+{
+	struct gn_db_statement *s = store->sql.get_plan;
+	void *copy = NULL;
+
+	if (!gn_store_ready(store) || gn_db_query(s, "i", (int64_t)id))
+		return NULL;
+	if (gn_db_next(s) == 1) {
+		const void *bytes = gn_db_blob(s, 0, size);
+
+		copy = gn_message_alloc(*size + 1);
+		memcpy(copy, bytes, *size);
+	}
+	gn_db_reset(s);
+	return copy;
+}
+
 int gn_store_put_event(struct gn_store *store, uint64_t id, uint64_t wall_us, const char *kind,
                        const char *resource, const char *text)
 {

@@ -80,6 +80,9 @@ typedef void gn_store_plan(void *context, uint64_t id, uint64_t deadline_us, con
 int gn_store_each_plan(struct gn_store *store, uint32_t limit, gn_store_plan *callback,
                        void *context);
 
+/* One plan's bytes, for the caller to free(); NULL: not there. */
+void *gn_store_get_plan(struct gn_store *store, uint64_t id, size_t *size);
+
 int gn_store_put_event(struct gn_store *store, uint64_t id, uint64_t wall_us, const char *kind,
                        const char *resource, const char *text);
 

@@ -14,6 +14,7 @@
 	X(put_plan, "INSERT OR REPLACE INTO plans VALUES (?1, ?2, ?3)")                            \
 	X(each_plan, "SELECT id, deadline_us, bytes FROM (SELECT * FROM plans ORDER BY id DESC "   \
 	             "LIMIT ?1) ORDER BY id")                                                      \
+	X(get_plan, "SELECT bytes FROM plans WHERE id = ?1")                                       \
 	X(prune_plans, "DELETE FROM plans WHERE id <= (SELECT max(id) FROM plans) - ?1")           \
 	X(put_event, "INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5)")                  \
 	X(prune_events, "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1")        \

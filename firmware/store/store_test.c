@@ -430,6 +430,8 @@ static void plans_and_events_are_bounded(void **state)
 	struct found found = {0};
 	struct gn_status note;
 	uint64_t i;
+	size_t size;
+	void *bytes;
 
 	for (i = 1; i <= 300; i++) {
 		assert_int_equal(gn_store_put_plan(store, i, 0, "p", 1), 0);
@@ -438,6 +440,10 @@ static void plans_and_events_are_bounded(void **state)
 	gn_store_tick(store, START_US, &note);
 	gn_store_each_plan(store, 1000, collect_plan, &found);
 	assert_int_equal(found.n, 50);
+	assert_null(gn_store_get_plan(store, 250, &size));
+	bytes = gn_store_get_plan(store, 251, &size);
+	assert_int_equal(size, 1);
+	free(bytes);
 	gn_store_close(store);
 }
 
