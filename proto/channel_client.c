@@ -56,10 +56,10 @@ struct sync {
 	ProtobufCMessage *reply;
 };
 
-/* Owner: the owner's thread, but for 'inbox' and 'link'. */
+/* Owner: the owner's thread, but for 'inbox' and 'endpoint'. */
 struct gn_channel_client {
 	nng_socket socket;
-	struct gn_channel_link link;
+	struct gn_channel_endpoint endpoint;
 	struct gn_inbox inbox;
 	struct call *calls;
 	size_t n_calls;
@@ -105,23 +105,26 @@ static void on_done(void *context)
 
 static int explain_timeout(const struct call *call, struct gn_status *status)
 {
-	const struct gn_channel_link *link = &call->client->link;
+	const struct gn_channel_endpoint *endpoint = &call->client->endpoint;
 
-	if (call->phase == SENDING && !gn_channel_link_is_up(link))
-		return gn_channel_link_explain(link, status);
+	if (call->phase == SENDING && !gn_channel_endpoint_is_up(endpoint))
+		return gn_channel_endpoint_explain(endpoint, status);
 	if (call->phase == SENDING)
 		return gn_status_set(
 		        status, GN_UNAVAILABLE,
 		        "%s does not take %s: it is overloaded or stuck; try again later",
-		        link->url, call->method);
+		        endpoint->url, call->method);
 	return gn_status_set(status, GN_DEADLINE_EXCEEDED,
 	                     "%s did not answer %s within %.1f s: it may yet carry it out; check, "
 	                     "then ask again or allow more time",
-	                     link->url, call->method, (double)call->timeout_us / 1e6);
+	                     endpoint->url, call->method, (double)call->timeout_us / 1e6);
 }
 
 static int explain_failure(const struct call *call, struct gn_status *status)
 {
+	if (call->client->closing || call->result == NNG_ECANCELED || call->result == NNG_ECLOSED)
+		return gn_status_set(status, GN_CANCELLED, "%s was given up: this side is stopping",
+		                     call->method);
 	switch (call->result) {
 	case NNG_ETIMEDOUT:
 		return explain_timeout(call, status);
@@ -129,14 +132,10 @@ static int explain_failure(const struct call *call, struct gn_status *status)
 		return gn_status_set(status, GN_UNAVAILABLE,
 		                     "the connection to %s was lost before %s was answered: check "
 		                     "whether it was carried out, then ask again",
-		                     call->client->link.url, call->method);
-	case NNG_ECANCELED:
-	case NNG_ECLOSED:
-		return gn_status_set(status, GN_CANCELLED, "%s was given up: this side is stopping",
-		                     call->method);
+		                     call->client->endpoint.url, call->method);
 	default:
 		return gn_status_set(status, GN_UNAVAILABLE, "%s to %s failed: %s", call->method,
-		                     call->client->link.url, nng_strerror(call->result));
+		                     call->client->endpoint.url, nng_strerror(call->result));
 	}
 }
 
@@ -151,7 +150,7 @@ static int unpack_reply(const struct call *call, const struct gn_envelope *envel
 		return gn_status_set(status, GN_INTERNAL,
 		                     "%s answered another request (id '%s' instead of '%s'): its "
 		                     "answer is not used",
-		                     call->client->link.url, envelope->id, call->id);
+		                     call->client->endpoint.url, envelope->id, call->id);
 	return gn_message_unpack(call->output, envelope->body, envelope->body_size, reply, NULL,
 	                         status);
 }
@@ -201,13 +200,13 @@ static void free_call(struct call *call)
  * then costs a live peer nothing but the calls it is slow with. */
 static void watch_silence(struct gn_channel_client *client, const struct call *call)
 {
-	nng_pipe pipe = {.id = atomic_load(&client->link.pipe_id)};
+	nng_pipe pipe = {.id = atomic_load(&client->endpoint.pipe_id)};
 
 	if (call->reply)
 		client->n_silent = 0;
 	else if (call->result == NNG_ETIMEDOUT && call->phase == RECEIVING)
 		client->n_silent++;
-	if (client->n_silent < SILENCE_LIMIT || !gn_channel_link_is_up(&client->link))
+	if (client->n_silent < SILENCE_LIMIT || !gn_channel_endpoint_is_up(&client->endpoint))
 		return;
 	client->n_silent = 0;
 	nng_pipe_close(pipe);
@@ -271,7 +270,7 @@ static int check_call(const struct gn_channel_client *client, uint64_t timeout_u
 	if (client->n_calls >= MAX_CALLS)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
 		                     "%zu calls to %s wait already: wait for answers first",
-		                     client->n_calls, client->link.url);
+		                     client->n_calls, client->endpoint.url);
 	return 0;
 }
 
@@ -320,11 +319,11 @@ static struct call *alloc_call(struct gn_channel_client *client, struct gn_statu
 /* While the peer is away a call waits a little for it, not for its whole deadline. */
 static nng_duration send_timeout_ms(const struct call *call)
 {
-	const struct gn_channel_link *link = &call->client->link;
-	uint64_t away_us = gn_clock_monotonic_us() - atomic_load(&link->lost_us);
+	const struct gn_channel_endpoint *endpoint = &call->client->endpoint;
+	uint64_t away_us = gn_clock_monotonic_us() - atomic_load(&endpoint->lost_us);
 	uint64_t wait_us = CONNECT_GRACE_US;
 
-	if (gn_channel_link_is_up(link))
+	if (gn_channel_endpoint_is_up(endpoint))
 		return remaining_ms(call);
 	wait_us = away_us >= wait_us ? 0 : wait_us - away_us;
 	if (wait_us < CONNECT_LEAST_US)
@@ -427,9 +426,12 @@ static int open_socket(struct gn_channel_client *client, const char *url,
 		return gn_channel_fail_nng(status, "REQ socket", rc);
 	rc = nng_socket_set_ms(client->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
 	rc = rc ? gn_channel_fail_nng(status, "resend time", rc)
-	        : gn_channel_link_init(&client->link, client->socket, url, tls, status);
-	if (rc)
+	        : gn_channel_endpoint_dial(&client->endpoint, client->socket, url, tls, status);
+	if (rc) {
+		gn_channel_endpoint_stop(&client->endpoint);
 		nng_close(client->socket);
+		gn_channel_endpoint_fini(&client->endpoint);
+	}
 	return rc;
 }
 
@@ -467,7 +469,7 @@ int gn_channel_client_fd(const struct gn_channel_client *client)
 
 int gn_channel_client_check(const struct gn_channel_client *client, struct gn_status *status)
 {
-	return gn_channel_link_explain(&client->link, status);
+	return gn_channel_endpoint_explain(&client->endpoint, status);
 }
 
 void gn_channel_client_destroy(struct gn_channel_client *client)
@@ -475,7 +477,9 @@ void gn_channel_client_destroy(struct gn_channel_client *client)
 	if (!client)
 		return;
 	client->closing = true;
+	gn_channel_endpoint_stop(&client->endpoint);
 	nng_close(client->socket); /* ends every operation with NNG_ECLOSED */
+	gn_channel_endpoint_fini(&client->endpoint);
 	for (struct call *call = client->calls; call; call = call->next)
 		nng_aio_stop(call->aio);
 	finish_all(client);

@@ -22,7 +22,7 @@
 
 struct gn_channel_publisher {
 	nng_socket socket;
-	struct gn_channel_listener listener;
+	struct gn_channel_endpoint endpoint;
 	uint64_t n_published;
 };
 
@@ -44,8 +44,8 @@ int gn_channel_publisher_create(const char *url, const struct gn_channel_tls *tl
 	}
 	rc = nng_socket_set_int(publisher->socket, NNG_OPT_SENDBUF, SEND_BUFFER);
 	rc = rc ? gn_channel_fail_nng(status, "send buffer", rc)
-	        : gn_channel_listener_init(&publisher->listener, publisher->socket, url, tls,
-	                                   status);
+	        : gn_channel_endpoint_listen(&publisher->endpoint, publisher->socket, url, tls,
+	                                     status);
 	if (rc) {
 		gn_channel_publisher_destroy(publisher);
 		return rc;
@@ -56,7 +56,7 @@ int gn_channel_publisher_create(const char *url, const struct gn_channel_tls *tl
 
 uint16_t gn_channel_publisher_port(const struct gn_channel_publisher *publisher)
 {
-	return gn_channel_listener_port(&publisher->listener);
+	return gn_channel_endpoint_port(&publisher->endpoint);
 }
 
 int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic,
@@ -66,7 +66,6 @@ int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic
 	size_t prefix = strlen(topic) + 1, size;
 	nng_msg *wire;
 
-	gn_channel_listener_heal(&publisher->listener);
 	if (prefix > sizeof envelope.method)
 		return -ENAMETOOLONG;
 	memcpy(envelope.method, topic, prefix);
@@ -91,7 +90,9 @@ void gn_channel_publisher_destroy(struct gn_channel_publisher *publisher)
 {
 	if (!publisher)
 		return;
+	gn_channel_endpoint_stop(&publisher->endpoint);
 	nng_close(publisher->socket);
+	gn_channel_endpoint_fini(&publisher->endpoint);
 	free(publisher);
 }
 
@@ -99,7 +100,7 @@ void gn_channel_publisher_destroy(struct gn_channel_publisher *publisher)
 
 struct gn_channel_subscriber {
 	nng_socket socket;
-	struct gn_channel_link link;
+	struct gn_channel_endpoint endpoint;
 	int fd; /* nng's */
 	char topic[GN_ENVELOPE_METHOD_MAX + 1];
 	const ProtobufCMessageDescriptor *descriptor;
@@ -121,7 +122,7 @@ static int open_subscription(struct gn_channel_subscriber *subscriber, const cha
 		rc = nng_socket_get_int(socket, NNG_OPT_RECVFD, &subscriber->fd);
 	if (rc)
 		return gn_channel_fail_nng(status, "subscription", rc);
-	return gn_channel_link_init(&subscriber->link, socket, url, tls, status);
+	return gn_channel_endpoint_dial(&subscriber->endpoint, socket, url, tls, status);
 }
 
 int gn_channel_subscriber_create(const char *url, const struct gn_channel_tls *tls,
@@ -166,7 +167,7 @@ int gn_channel_subscriber_fd(const struct gn_channel_subscriber *subscriber)
 int gn_channel_subscriber_check(const struct gn_channel_subscriber *subscriber,
                                 struct gn_status *status)
 {
-	return gn_channel_link_explain(&subscriber->link, status);
+	return gn_channel_endpoint_explain(&subscriber->endpoint, status);
 }
 
 static int decode_event(const struct gn_channel_subscriber *subscriber, nng_msg *wire,
@@ -218,6 +219,8 @@ void gn_channel_subscriber_destroy(struct gn_channel_subscriber *subscriber)
 {
 	if (!subscriber)
 		return;
+	gn_channel_endpoint_stop(&subscriber->endpoint);
 	nng_close(subscriber->socket);
+	gn_channel_endpoint_fini(&subscriber->endpoint);
 	free(subscriber);
 }

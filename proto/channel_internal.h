@@ -1,12 +1,14 @@
-/* channel_internal.h - what the channel's own files share: addresses, TLS, and the inbox
- * by which nng's threads hand finished operations to the owner. Only proto/channel*.c
- * include this (and nng messaging). */
+/* channel_internal.h - what the channel's own files share: the inbox by which nng's threads
+ * hand finished operations to the owner, and endpoints. Only proto/channel*.c include this
+ * (and nng messaging). */
 #ifndef GN_PROTO_CHANNEL_INTERNAL_H
 #define GN_PROTO_CHANNEL_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
 #include "proto/channel.h"
 
 /* nng closes the connection when a message is larger than this, which tells its sender
@@ -17,6 +19,8 @@
 #define GN_CHANNEL_OVERHEAD 1024u
 
 #define GN_CHANNEL_URL_MAX 255u
+#define GN_CHANNEL_IPC     "ipc://"
+#define GN_CHANNEL_TLS     "tls+tcp://"
 
 /* ---- inbox: many producers (nng's threads), one consumer (the owner) ------------- */
 
@@ -37,61 +41,77 @@ void gn_inbox_push(struct gn_inbox *inbox, struct gn_inbox_item *item);
 struct gn_inbox_item *gn_inbox_take(struct gn_inbox *inbox);
 void gn_inbox_fini(struct gn_inbox *inbox);
 
-/* ---- addresses and options ------------------------------------------------------- */
+/* ---- addresses and errors --------------------------------------------------------- */
 
 /* Checks scheme, length and that 'tls' is given exactly when the scheme needs it. */
 int gn_channel_check_url(const char *url, const struct gn_channel_tls *tls,
                          struct gn_status *status);
 bool gn_channel_is_ipc(const char *url);
 
-/* Starts listening, with every option set. An nng error becomes a sentence. */
-int gn_channel_listen(nng_socket socket, const char *url, const struct gn_channel_tls *tls,
-                      nng_listener *out, struct gn_status *status);
-#define GN_CHANNEL_HEAL_US 200000u /* how often a listening address is looked at */
-
-/* A listening address that stays open: see channel_listener.c. Owner: the socket's. */
-struct gn_channel_listener {
-	char url[GN_CHANNEL_URL_MAX + 1];
-	nng_socket socket;
-	nng_listener nng;
-	uint64_t checked_us; /* monotonic */
-	bool is_ipc;
-	bool is_closed; /* could not be opened again yet */
-};
-
-int gn_channel_listener_init(struct gn_channel_listener *listener, nng_socket socket,
-                             const char *url, const struct gn_channel_tls *tls,
-                             struct gn_status *status);
-/* Call often; looks once in GN_CHANNEL_HEAL_US and opens the address again if it broke. */
-void gn_channel_listener_heal(struct gn_channel_listener *listener);
-uint16_t gn_channel_listener_port(const struct gn_channel_listener *listener);
-
-/* Starts dialling in the background. */
-int gn_channel_dial(nng_socket socket, const char *url, const struct gn_channel_tls *tls,
-                    nng_dialer *out, struct gn_status *status);
-
 /* Sets 'status' from an nng error: "<what>: <nng's text>". Returns the negative errno. */
 int gn_channel_fail_nng(struct gn_status *status, const char *what, int error);
+enum gn_code gn_channel_code(int nng_error);
 
-/* ---- a dialled connection -------------------------------------------------------- */
+/* Reads and checks the files. On 0 the caller owns '*out' (nng_tls_config_free). */
+int gn_channel_tls_config(nng_tls_mode mode, const char *url, const struct gn_channel_tls *tls,
+                          nng_tls_config **out, struct gn_status *status);
 
-/* Whether the peer is there. Written by nng's threads in the pipe callbacks, read by the
- * owner. */
-struct gn_channel_link {
-	char url[GN_CHANNEL_URL_MAX + 1];
-	nng_dialer dialer;
+/* ---- endpoints: an address that is listened on or dialled, and kept so ------------- */
+
+/* What nng counted at a listener or dialer. It says why it failed nowhere else. */
+struct gn_channel_counts {
+	uint64_t accept, connect, refused, disconnect, timeout, proto, auth, other;
+};
+
+/* See channel_endpoint.c for why a thread watches it. */
+struct gn_channel_endpoint {
+	/* Immutable. */
+	char url[GN_CHANNEL_URL_MAX + 1]; /* with the port really bound */
+	nng_socket socket;
+	bool listens;
+	nng_tls_config *config; /* NULL for ipc */
+	/* Shared: written by nng's threads and the guard, read by the owner. */
+	_Atomic uint32_t nng_id; /* the listener or dialer; 0: closed, to be opened again */
 	_Atomic int n_pipes;
 	_Atomic uint32_t pipe_id; /* the newest */
 	_Atomic uint64_t lost_us; /* monotonic, when the last pipe went; at first, creation */
 	_Atomic bool was_connected;
+	/* Owner: the guard's thread. */
+	struct {
+		uint64_t other_verified; /* 'other' when it was last known to live */
+		uint64_t other_then;
+		uint64_t total_then;
+		uint64_t since_us; /* monotonic; 0: nothing is suspected */
+		int probe_fd;
+	} watch;
+	/* The guard itself. */
+	pthread_t thread;
+	pthread_mutex_t mutex; /* protects 'stopping' */
+	pthread_cond_t cond;
+	bool stopping;
+	bool started;
 };
 
-/* Installs the callbacks and dials. 'link' must not move afterwards. */
-int gn_channel_link_init(struct gn_channel_link *link, nng_socket socket, const char *url,
-                         const struct gn_channel_tls *tls, struct gn_status *status);
-bool gn_channel_link_is_up(const struct gn_channel_link *link);
-/* 0 when connected; else -ECONNREFUSED and a sentence with the address, for how long, and
- * what nng's counters say about why. */
-int gn_channel_link_explain(const struct gn_channel_link *link, struct gn_status *status);
+/* Listens on 'url', or dials it in the background. The endpoint must not move afterwards.
+ * On failure nothing is left. An nng error becomes a sentence. */
+int gn_channel_endpoint_listen(struct gn_channel_endpoint *endpoint, nng_socket socket,
+                               const char *url, const struct gn_channel_tls *tls,
+                               struct gn_status *status);
+int gn_channel_endpoint_dial(struct gn_channel_endpoint *endpoint, nng_socket socket,
+                             const char *url, const struct gn_channel_tls *tls,
+                             struct gn_status *status);
+/* Ends the guard; call before nng_close(). A zeroed endpoint is fine. */
+void gn_channel_endpoint_stop(struct gn_channel_endpoint *endpoint);
+/* Frees the rest; call after nng_close(), since pipes call back until then. */
+void gn_channel_endpoint_fini(struct gn_channel_endpoint *endpoint);
+
+/* Of a listener: 0 for ipc. */
+uint16_t gn_channel_endpoint_port(const struct gn_channel_endpoint *endpoint);
+
+bool gn_channel_endpoint_is_up(const struct gn_channel_endpoint *endpoint);
+/* Of a dialer: 0 when connected; else -ECONNREFUSED and a sentence with the address, for
+ * how long, and what nng's counters say about why. */
+int gn_channel_endpoint_explain(const struct gn_channel_endpoint *endpoint,
+                                struct gn_status *status);
 
 #endif

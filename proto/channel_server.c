@@ -12,9 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 
@@ -50,10 +47,8 @@ struct gn_channel_call {
 
 struct gn_channel_server {
 	nng_socket socket;
-	struct gn_channel_listener listener;
+	struct gn_channel_endpoint endpoint;
 	struct gn_inbox inbox;
-	int timer_fd; /* ipc: when to look after the listener; else -1 */
-	int fd;       /* epoll over both */
 	const struct gn_channel_service *services;
 	size_t n_services;
 	struct gn_channel_call *calls;
@@ -362,54 +357,11 @@ static void handle_all(struct gn_channel_server *server)
 
 void gn_channel_server_process(struct gn_channel_server *server)
 {
-	uint64_t ignored;
-
-	if (server->timer_fd >= 0 && read(server->timer_fd, &ignored, sizeof ignored) > 0)
-		gn_channel_listener_heal(&server->listener);
 	handle_all(server);
 	fill_pool(server); /* short of memory: those that are there go on */
 }
 
 /* ---- life ------------------------------------------------------------------------ */
-
-static bool watch(int epoll_fd, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-
-	return !epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
-/* One descriptor for the owner to poll: requests and, for ipc, the listener's timer. */
-static int init_fds(struct gn_channel_server *server, const char *url)
-{
-	const struct itimerspec every = {
-	        .it_interval = {.tv_nsec = GN_CHANNEL_HEAL_US * 1000},
-	        .it_value = {.tv_nsec = GN_CHANNEL_HEAL_US * 1000},
-	};
-
-	server->timer_fd = server->fd = -1;
-	if (gn_inbox_init(&server->inbox))
-		return -EMFILE;
-	server->fd = epoll_create1(EPOLL_CLOEXEC);
-	if (server->fd < 0 || !watch(server->fd, server->inbox.fd))
-		return -EMFILE;
-	if (!gn_channel_is_ipc(url))
-		return 0;
-	server->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (server->timer_fd < 0 || timerfd_settime(server->timer_fd, 0, &every, NULL) ||
-	    !watch(server->fd, server->timer_fd))
-		return -EMFILE;
-	return 0;
-}
-
-static void fini_fds(struct gn_channel_server *server)
-{
-	if (server->timer_fd >= 0)
-		close(server->timer_fd);
-	if (server->fd >= 0)
-		close(server->fd);
-	gn_inbox_fini(&server->inbox);
-}
 
 int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
                              const struct gn_channel_service *services, size_t n_services,
@@ -425,22 +377,20 @@ int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
 	server->services = services;
 	server->n_services = n_services;
-	if (init_fds(server, url)) {
-		fini_fds(server);
+	rc = gn_inbox_init(&server->inbox);
+	if (rc) {
 		free(server);
-		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
-		                     "no file descriptors for '%s': raise the limit (ulimit -n)",
-		                     url);
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "eventfd: %s", strerror(-rc));
 	}
 	rc = nng_rep0_open(&server->socket);
 	if (rc) {
-		fini_fds(server);
+		gn_inbox_fini(&server->inbox);
 		free(server);
 		return gn_channel_fail_nng(status, "REP socket", rc);
 	}
 	rc = fill_pool(server);
 	rc = rc ? gn_channel_fail_nng(status, "receiving", rc)
-	        : gn_channel_listener_init(&server->listener, server->socket, url, tls, status);
+	        : gn_channel_endpoint_listen(&server->endpoint, server->socket, url, tls, status);
 	if (rc) {
 		gn_channel_server_destroy(server);
 		return rc;
@@ -451,12 +401,12 @@ int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
 
 int gn_channel_server_fd(const struct gn_channel_server *server)
 {
-	return server->fd;
+	return server->inbox.fd;
 }
 
 uint16_t gn_channel_server_port(const struct gn_channel_server *server)
 {
-	return gn_channel_listener_port(&server->listener);
+	return gn_channel_endpoint_port(&server->endpoint);
 }
 
 static void answer_waiting(struct gn_channel_server *server)
@@ -483,13 +433,15 @@ void gn_channel_server_destroy(struct gn_channel_server *server)
 	for (call = server->calls; call; call = call->next)
 		if (atomic_load(&call->phase) == REPLYING)
 			nng_aio_wait(call->aio);
+	gn_channel_endpoint_stop(&server->endpoint);
 	nng_close(server->socket);
+	gn_channel_endpoint_fini(&server->endpoint);
 	while ((call = server->calls)) {
 		server->calls = call->next;
 		nng_aio_stop(call->aio); /* its callback has run, so nothing else touches it */
 		release_request(call);
 		free_call(call);
 	}
-	fini_fds(server);
+	gn_inbox_fini(&server->inbox);
 	free(server);
 }

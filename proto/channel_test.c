@@ -481,8 +481,8 @@ static size_t count_descriptors(void)
 	return n;
 }
 
-/* nng 1.5.2 never frees a listener that broke in this way (channel_listener.c): some 4 KiB
- * each time, inside libnng. */
+/* nng 1.5.2 never frees what was being negotiated when a listener or dialer closed
+ * (channel_endpoint.c): some 4 KiB each time, inside libnng. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {

@@ -3,6 +3,7 @@
 #include "proto/channel.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -152,7 +153,8 @@ static int call(const char *url, const struct gn_channel_tls *tls, struct gn_sta
 	if (rc)
 		return rc;
 	port.name = (char *)"ports/a";
-	rc = gn_channel_client_call_sync(client, SERVICE, 1, &port.base, LONG_US, &reply, status);
+	rc = gn_channel_client_call_sync(client, SERVICE, 1, &port.base, 10 * SECOND_US, &reply,
+	                                 status);
 	if (!rc) {
 		assert_string_equal(((Gnomon__V1__Port *)reply)->name, "ports/a");
 		protobuf_c_message_free_unpacked(reply, NULL);
@@ -323,15 +325,28 @@ static int connect_tcp(const char *url)
 	return fd;
 }
 
+static size_t count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n;
+}
+
 static void test_server_survives_plain_and_half_open_peers(void **state)
 {
 	static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 	struct files card, operator;
 	struct gn_status status = {0};
 	struct server server = {0};
+	size_t n_before;
 	int fds[150];
 
 	start(&server, 0, endpoint(&card, "operators", "cards/card-1", NULL));
+	n_before = count_descriptors();
 	for (size_t i = 0; i < 150; i++) {
 		fds[i] = connect_tcp(server.url);
 		if (i % 3 == 1)
@@ -343,7 +358,47 @@ static void test_server_survives_plain_and_half_open_peers(void **state)
 	assert_int_equal(call(server.url, &operator.tls, &status), 0);
 	for (size_t i = 0; i < 150; i++)
 		close(fds[i]);
+	while (count_descriptors() > n_before) /* the server closes its ends too */
+		usleep(1000);
 	assert_int_equal(call(server.url, &operator.tls, &status), 0);
+	stop(&server);
+}
+
+/* A ClientHello as TLS 1.2 has it (RFC 5246, 7.4.1.2): ECDHE-ECDSA-AES128-GCM-SHA256 over
+ * P-256, signatures by ECDSA with SHA-256. */
+static size_t client_hello(uint8_t *out)
+{
+	static const uint8_t head[] = {0x16, 3, 1, 0, 69, 1, 0, 0, 65, 3, 3};
+	static const uint8_t tail[] = {0,  0, 2,  0xc0, 0x2b, 1, 0, 0, 24, 0, 10, 0, 4, 0, 2, 0,
+	                               23, 0, 11, 0,    2,    1, 0, 0, 13, 0, 4,  0, 2, 4, 3};
+
+	memcpy(out, head, sizeof head);
+	memset(out + sizeof head, 0x5a, 32);
+	memcpy(out + sizeof head + 32, tail, sizeof tail);
+	return sizeof head + 32 + sizeof tail;
+}
+
+/* Anyone can do this; nng 1.5.2 by itself would never accept again (channel_endpoint.c). */
+static void test_peers_that_go_in_the_handshake_do_not_close_the_address(void **state)
+{
+	struct files card, operator;
+	struct gn_status status = {0};
+	struct server server = {0};
+	uint8_t hello[128];
+	size_t size = client_hello(hello);
+
+	assert_int_equal(size, 5 + hello[4]);
+	start(&server, 0, endpoint(&card, "operators", "cards/card-1", NULL));
+	endpoint(&operator, "cards", "operators/alice", "card-1");
+	for (int i = 0; i < 50; i++) {
+		int fd = connect_tcp(server.url);
+
+		assert_int_equal(write(fd, hello, size), size);
+		close(fd);
+	}
+	for (int tries = 0; call(server.url, &operator.tls, &status); tries++)
+		if (tries == 20)
+			fail_msg("%s", status.message);
 	stop(&server);
 }
 
@@ -534,6 +589,7 @@ int main(void)
 	        cmocka_unit_test(test_server_that_is_silent),
 	        cmocka_unit_test(test_nothing_listens),
 	        cmocka_unit_test(test_server_survives_plain_and_half_open_peers),
+	        cmocka_unit_test(test_peers_that_go_in_the_handshake_do_not_close_the_address),
 	        cmocka_unit_test(test_thousands_over_tls_and_a_restart),
 	        cmocka_unit_test(test_events_over_tls),
 	        cmocka_unit_test(test_files),
