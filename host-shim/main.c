@@ -141,7 +141,7 @@ static int serve(const struct gn_shim_config *config, struct gn_status *status)
 		sd_event_unref(event);
 		return error;
 	}
-	gn_log(GN_LOG_INFO, "serving cards at %s (port %u)", config->url, gn_service_port(service));
+	gn_log(GN_LOG_INFO, "serving cards at %s", config->url);
 	sd_notify(0, "READY=1");
 	sd_event_loop(event);
 	sd_notify(0, "STOPPING=1");

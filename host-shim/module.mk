@@ -29,3 +29,7 @@ $(eval $(call test,shim_service,host-shim/service_test.c $(shim.service) $(shim.
 $(eval $(call test,shim_config,host-shim/config_test.c host-shim/config.c host-shim/command.c \
 	$(shim.core),-lcyaml))
 $(eval $(call prog,shim-qemu-client,host-shim/shim_qemu_client.c $(channel.src),$(NNG_LIBS) -lcmocka))
+FUZZ_CFLAGS_shim_xml := -I/usr/include/libxml2
+$(eval $(call fuzz,shim_xml,host-shim/domain_xml_fuzz.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))
+$(eval $(call fuzz,shim_wire,host-shim/wire_fuzz.c host-shim/wire.c host-shim/command.c \
+	$(channel.src),$(NNG_LIBS) -lpthread))

@@ -297,20 +297,22 @@ static void duplicates_at_once(void **state)
 static void one_after_another_per_vm(void **state)
 {
 	struct answers a = {0};
-	struct command c[3];
-	char id[3][16];
-	int i;
+	struct command first, second;
 
 	start();
-	for (i = 0; i < 3; i++) {
-		snprintf(id[i], sizeof id[i], "id-00000%d", i);
-		vcpus(&c[i], id[i], 1 + (uint32_t)i, 2 + (uint32_t)i);
-		send_command(&c[i], &a);
-	}
-	/* Each expects what the one before it leads to. */
-	collect(&a, 3);
-	assert_int_equal(a.ok, 3);
-	assert_int_equal(fake_vm(fake, "web-1")->allocation.vcpus, 4);
+	fake->hang = 1;
+	vcpus(&first, "id-000001", 1, 2);
+	vcpus(&second, "id-000002", 2, 3); /* right only once the first is done */
+	send_command(&first, &a);
+	while (!fake->hanging)
+		usleep(1000);
+	send_command(&second, &a);
+	usleep(100000); /* it has arrived, and waits although threads are free */
+	assert_int_equal(fake->hanging, 1);
+	fake->hang = 0;
+	collect(&a, 2);
+	assert_int_equal(a.ok, 2);
+	assert_int_equal(fake_vm(fake, "web-1")->allocation.vcpus, 3);
 	assert_int_equal(stop(SIGTERM), 0);
 }
 
