@@ -173,27 +173,27 @@ static void destroy_vm(struct gn_vm *vm)
 	free(vm);
 }
 
-static const struct gn_config_policy *configured_policy(const struct gn_config *config,
-                                                        const char *name)
+/* NULL: the configuration does not name it. */
+static const struct gn_config_vm *configured(const struct gn_config *config, const char *name)
 {
 	unsigned i;
 
 	for (i = 0; i < config->vms_count; i++)
 		if (strcmp(config->vms[i].name, name) == 0)
-			return config->vms[i].policy;
+			return &config->vms[i];
 	return NULL;
 }
 
 static struct gn_vm *create_vm(struct gn_brain *brain, const Gnomon__V1__VmSpec *spec)
 {
 	struct gn_vm *vm = gn_message_alloc(sizeof *vm);
+	const struct gn_config_vm *seed = configured(brain->config, spec->name);
 	struct gn_policy_rules rules[GN_RESOURCE_END];
 	unsigned i;
 
 	snprintf(vm->name, sizeof vm->name, "%s", spec->name);
 	vm->spec = GN_MESSAGE_COPY(Gnomon__V1__VmSpec, spec);
-	gn_config_rules(brain->config, configured_policy(brain->config, vm->name), rules,
-	                &vm->mode);
+	gn_config_rules(brain->config, seed ? seed->policy : NULL, rules, &vm->mode);
 	for (i = 1; i < GN_RESOURCE_END; i++)
 		gn_series_init(&vm->series[i], brain->config, (enum gn_resource)i, &rules[i]);
 	return vm;
@@ -288,7 +288,10 @@ void gn_brain_remove_vm(struct gn_brain *brain, struct gn_vm *vm)
 		brain->listener.removed(brain->listener.context, vm);
 	gn_ledger_release(&brain->ledger, vm->ledger_entry);
 	/* An empty spec says: not again from the configuration. */
-	gn_store_put(brain->store, "vm", vm->name, "", 0);
+	if (configured(brain->config, vm->name))
+		gn_store_put(brain->store, "vm", vm->name, "", 0);
+	else
+		gn_store_delete(brain->store, "vm", vm->name);
 	gn_store_delete(brain->store, "policy", vm->name);
 	gn_store_delete(brain->store, "first", vm->name);
 	for (i = 1; i < GN_RESOURCE_END; i++) {

@@ -119,9 +119,6 @@ static struct gn_plan_record *make_record(struct gn_runner *runner, struct gn_vm
 	gn_plan_init(&record->plan, approved, message->expires_us);
 	if (action) {
 		gn_message_set(&action->vm, "%s", vm->name);
-		gn_message_set(&action->command_id, "%s-p%llu-0",
-		               gn_store_nonce(runner->brain->store),
-		               (unsigned long long)record->id);
 		GN_MESSAGE_APPEND(message->actions, message->n_actions, action);
 		gn_plan_add_action(&record->plan, action->from, action->to);
 	}

@@ -212,6 +212,9 @@ static void perform(struct gn_plan_record *record, unsigned effects, struct gn_t
 
 		message->state = (Gnomon__V1__Plan__State)record->plan.state;
 		message->actions[at]->at_us = now.wall_us;
+		gn_message_set(&message->actions[at]->command_id, "%s-p%llu-%u",
+		               gn_store_nonce(record->runner->brain->store),
+		               (unsigned long long)record->id, at);
 		if (vm && message->inputs)
 			gn_brain_promise(record->runner->brain, vm, resource_of(record),
 			                 message->inputs->target);

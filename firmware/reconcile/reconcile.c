@@ -171,16 +171,47 @@ static void want_volume(struct gn_reconcile *reconcile, const struct gn_vm *vm,
 	             item);
 }
 
+/* What is there already must be what the spec asks for. */
+static bool port_differs(struct gn_vm *vm, const Gnomon__V1__VmSpec__Nic *nic,
+                         const Gnomon__V1__Port *port)
+{
+	if (port->vlan == nic->vlan && (!nic->queues || port->queues == nic->queues))
+		return false;
+	snprintf(vm->trouble, sizeof vm->trouble,
+	         "%s has VLAN %u and %u queues, asked for are %u and %u: shut the VM down, remove "
+	         "it "
+	         "from the card and put it there again",
+	         port->name, port->vlan, port->queues, nic->vlan, nic->queues ? nic->queues : 1);
+	return true;
+}
+
+static bool volume_differs(struct gn_vm *vm, const Gnomon__V1__VmSpec__Disk *disk,
+                           const Gnomon__V1__Volume *volume)
+{
+	if (strcmp(volume->path, disk->path) == 0)
+		return false;
+	snprintf(vm->trouble, sizeof vm->trouble,
+	         "%s is on %.120s, asked for is %.120s: shut the VM down, remove it from the card "
+	         "and "
+	         "put it there again",
+	         volume->name, volume->path, disk->path);
+	return true;
+}
+
 static void run_vm(struct gn_reconcile *reconcile, struct gn_vm *vm, struct gn_time now)
 {
+	const Gnomon__V1__Port *port;
+	const Gnomon__V1__Volume *volume;
 	char name[GN_NAME_SIZE];
 	bool complete = true;
 	size_t i;
 
 	for (i = 0; i < vm->spec->n_nics; i++) {
 		gn_name_port(vm->name, false, vm->spec->nics[i]->name, name);
-		if (gn_view_port(reconcile->view, name)) {
+		port = gn_view_port(reconcile->view, name);
+		if (port) {
 			drop(reconcile, name);
+			complete &= !port_differs(vm, vm->spec->nics[i], port);
 			continue;
 		}
 		complete = false;
@@ -188,8 +219,10 @@ static void run_vm(struct gn_reconcile *reconcile, struct gn_vm *vm, struct gn_t
 	}
 	for (i = 0; i < vm->spec->n_disks; i++) {
 		gn_name_volume(vm->name, false, vm->spec->disks[i]->name, name);
-		if (gn_view_volume(reconcile->view, name)) {
+		volume = gn_view_volume(reconcile->view, name);
+		if (volume) {
 			drop(reconcile, name);
+			complete &= !volume_differs(vm, vm->spec->disks[i], volume);
 			continue;
 		}
 		complete = false;
@@ -222,9 +255,13 @@ static void delete_one(struct gn_reconcile *reconcile, const char *method, char 
 
 void gn_reconcile_remove(struct gn_reconcile *reconcile, const struct gn_vm *vm)
 {
+	const Gnomon__V1__MirrorList *mirrors = reconcile->view->mirrors;
 	char name[GN_NAME_SIZE];
 	size_t i;
 
+	for (i = 0; mirrors && i < mirrors->n_mirrors; i++)
+		if (strcmp(mirrors->mirrors[i]->vm, vm->name) == 0)
+			delete_one(reconcile, "DeleteMirror", mirrors->mirrors[i]->name);
 	for (i = 0; i < vm->spec->n_nics; i++) {
 		gn_name_port(vm->name, false, vm->spec->nics[i]->name, name);
 		delete_one(reconcile, "DeletePort", name);

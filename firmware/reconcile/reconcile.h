@@ -20,7 +20,7 @@ void gn_reconcile_destroy(struct gn_reconcile *reconcile);
 
 /* New lists are in the view. */
 void gn_reconcile_run(struct gn_reconcile *reconcile, struct gn_time now);
-/* Deletes a VM's ports and volumes; the VM is about to be forgotten. */
+/* Deletes a VM's mirrors, ports and volumes; the VM is about to be forgotten. */
 void gn_reconcile_remove(struct gn_reconcile *reconcile, const struct gn_vm *vm);
 
 #endif

@@ -474,6 +474,37 @@ static void a_refusal_is_the_vms_trouble_and_tried_less_and_less(void **state)
 	assert_string_equal(vm->trouble, "");
 }
 
+static void what_is_there_otherwise_is_told(void **state)
+{
+	Gnomon__V1__Port port = GNOMON__V1__PORT__INIT;
+	Gnomon__V1__Volume volume = GNOMON__V1__VOLUME__INIT;
+
+	port.name = (char *)"ports/a-net0";
+	port.vlan = 8;
+	port.queues = 1;
+	volume.name = (char *)"volumes/a-vda";
+	volume.path = (char *)"/x";
+	gn_view_note_port(&view, &port);
+	gn_view_note_volume(&view, &volume);
+	gn_reconcile_run(reconcile, gn_time_now());
+	assert_non_null(strstr(vm->trouble, "ports/a-net0 has VLAN 8"));
+	assert_int_equal(gn_fake_peer_waiting(dataplane), 0); /* a running guest may use it */
+	port.vlan = 7;
+	volume.path = (char *)"/y";
+	gn_view_note_port(&view, &port);
+	gn_view_note_volume(&view, &volume);
+	gn_reconcile_run(reconcile, gn_time_now());
+	assert_non_null(strstr(vm->trouble, "volumes/a-vda is on /y"));
+	volume.path = (char *)"/x";
+	gn_view_note_volume(&view, &volume);
+	gn_reconcile_run(reconcile, gn_time_now());
+	assert_string_equal(vm->trouble, "");
+	gn_reconcile_remove(reconcile, vm);
+	while (answer_one(NULL, GN_OK))
+		;
+	assert_string_equal(calls, "DeletePort DeleteVolume ");
+}
+
 int main(void)
 {
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -487,6 +518,7 @@ int main(void)
 	        ON_DISK(what_cannot_work_is_refused_before_anything_is_done),
 	        ON_DISK(a_full_host_takes_no_shadow),
 	        ON_DISK(missing_ports_and_volumes_are_made),
+	        ON_DISK(what_is_there_otherwise_is_told),
 	        ON_DISK(a_refusal_is_the_vms_trouble_and_tried_less_and_less),
 	};
 
