@@ -1,0 +1,187 @@
+/* command.c - see command.h. */
+#include "tools/ctl/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define POLICY_HELP                                                                                \
+	"  --mode off|forecast-only|enforce   what may be changed\n"                               \
+	"  --RESOURCE-quantile 0.5|0.9|0.95|0.99   which forecast counts\n"                        \
+	"  --RESOURCE-horizon 30s             how far ahead\n"                                     \
+	"  --RESOURCE-min VALUE, --RESOURCE-max VALUE, --RESOURCE-step VALUE\n"                    \
+	"  --RESOURCE-max-change VALUE        most that one plan changes\n"                        \
+	"  --RESOURCE-headroom 0.2            added to the demand\n"                               \
+	"  --RESOURCE-dead-band 0.05          no change below this share\n"                        \
+	"  --RESOURCE-cooldown 60s, --RESOURCE-shrink-after 10min\n"                               \
+	"RESOURCE is cpu (values in vCPUs), memory, network-rx, network-tx, disk-read, disk-write\n" \
+	"or disk-operations.\n\n"                                                                  \
+	"  gnomonctl policy set web-1 --mode enforce --cpu-max 4 --cpu-quantile 0.95\n"            \
+	"  gnomonctl policy set web-1 --memory-min 512MiB --memory-horizon 5min\n"
+
+#define SHADOW_HELP                                                                                \
+	"  --start                run it now, passively (else: defined, ready to start)\n"         \
+	"  --pool DIR             directory of its disks on the card\n"                            \
+	"  --vcpus N --vcpus-step N --vcpus-ceiling N            scaling\n"                        \
+	"  --memory SIZE --memory-step SIZE --memory-ceiling SIZE\n"                               \
+	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
+	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
+	"  --direction both|rx|tx --filter FILTER --truncate N --sample N   its mirror session\n\n" \
+	"  gnomonctl shadow create web-1 --start\n"                                                \
+	"  gnomonctl shadow create web-1 --when 'cpu 3.5 for 5min' --vcpus 1\n"
+
+const struct gn_ctl_entry gn_ctl_entries[] = {
+        {"status", NULL, gn_ctl_status, "", "the card, its host and what is promised",
+         "  gnomonctl status\n  gnomonctl --json status | jq .samples\n"},
+        {"top", NULL, gn_ctl_top, "[--interval 2s] [--count N]", "live table of all VMs; q ends it",
+         "  gnomonctl top\n  gnomonctl top --interval 5s\n"},
+        {"vm", "list", gn_ctl_vm_list, "", "the VMs behind the card", "  gnomonctl vm list\n"},
+        {"vm", "show", gn_ctl_vm_show, "VM", "one VM: allocation, demand, ports, volumes",
+         "  gnomonctl vm show web-1\n"},
+        {"vm", "create", gn_ctl_vm_create, "VM [--nic NAME[,vlan=N][,queues=N]]... [--disk NAME,path=FILE[,ro][,queues=N]]...",
+         "put a VM behind the card",
+         "  gnomonctl vm create web-1 --nic net0,vlan=10 --disk vda,path=/vm/web-1.raw\n"},
+        {"vm", "delete", gn_ctl_vm_delete, "VM", "take a VM from behind the card (its disks stay)",
+         "  gnomonctl vm delete web-1\n"},
+        {"forecast", NULL, gn_ctl_forecast, "VM", "what the VM will need, and how sure that is",
+         "  gnomonctl forecast web-1\n"},
+        {"history", NULL, gn_ctl_history, "VM RESOURCE [--last 1h] [--points N]",
+         "demand, allocation and forecast over time",
+         "  gnomonctl history web-1 cpu --last 10min\n"},
+        {"shadow", "create", gn_ctl_shadow_create, "VM [options]", "make a shadow of a VM",
+         SHADOW_HELP},
+        {"shadow", "list", gn_ctl_shadow_list, "", "all shadows and their states", NULL},
+        {"shadow", "show", gn_ctl_shadow_show, "VM", "one shadow", NULL},
+        {"shadow", "update", gn_ctl_shadow_update, "VM [options]",
+         "change start, scaling, triggers, schedule or mirror", SHADOW_HELP},
+        {"shadow", "delete", gn_ctl_shadow_delete, "VM", "remove a shadow and its disks", NULL},
+        {"mirror", "show", gn_ctl_mirror_show, "[VM]", "mirror sessions and their counters", NULL},
+        {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",
+         "create a mirror session or replace its settings",
+         "  --sink port=PORT | pcapng=FILE |\n"
+         "         erspan|vxlan=PORT,ip=A,mac=M,local-ip=A,local-mac=M,id=N\n"
+         "  --direction both|rx|tx   as the VM sees it\n"
+         "  --filter 'proto tcp dst 10.0.0.0/8 dport 80'   (repeatable; also src, sport, vlan,\n"
+         "                           ethertype)\n"
+         "  --truncate N             bytes kept of a packet\n"
+         "  --sample N               one packet in N\n\n"
+         "  gnomonctl mirror set web-1 capture --sink pcapng=/var/tmp/web-1.pcapng --sample 10\n"},
+        {"mirror", "delete", gn_ctl_mirror_delete, "VM SESSION", "end a mirror session", NULL},
+        {"policy", "get", gn_ctl_policy_get, "VM", "what may be changed, and how", NULL},
+        {"policy", "set", gn_ctl_policy_set, "VM options", "change a policy", POLICY_HELP},
+        {"plan", "list", gn_ctl_plan_list, "[VM] [--pending] [--limit N]", "plans, newest first", NULL},
+        {"plan", "show", gn_ctl_plan_show, "PLAN", "one plan: why, what, and what came of it",
+         "  gnomonctl plan show 17\n"},
+        {"plan", "approve", gn_ctl_plan_approve, "PLAN", "carry out a pending plan", NULL},
+        {"plan", "reject", gn_ctl_plan_reject, "PLAN", "drop a pending plan", NULL},
+        {"watch", NULL, gn_ctl_watch, "", "events as they happen, until Ctrl-C", NULL},
+        {"report", NULL, gn_ctl_report, "", "what was done since the card's start", NULL},
+};
+const size_t gn_ctl_n_entries = sizeof gn_ctl_entries / sizeof gn_ctl_entries[0];
+
+const struct gn_ctl_entry *gn_ctl_find(int n_words, char *const *words, int *taken,
+                                       bool *noun_known)
+{
+	*noun_known = false;
+	for (size_t i = 0; n_words > 0 && i < gn_ctl_n_entries; i++) {
+		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
+
+		if (strcmp(words[0], entry->noun))
+			continue;
+		*noun_known = true;
+		if (!entry->verb || (n_words > 1 && !strcmp(words[1], entry->verb))) {
+			*taken = entry->verb ? 2 : 1;
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+void gn_ctl_print_help(const struct gn_ctl_entry *entry)
+{
+	printf("gnomonctl %s%s%s %s\n    %s\n", entry->noun, entry->verb ? " " : "",
+	       entry->verb ? entry->verb : "", entry->arguments, entry->summary);
+	if (entry->help)
+		printf("\n%s", entry->help);
+}
+
+void gn_ctl_print_overview(void)
+{
+	puts("gnomonctl - asks and commands a gnomon card\n"
+	     "\n"
+	     "  gnomonctl [options] COMMAND [arguments]      gnomonctl COMMAND --help\n");
+	for (size_t i = 0; i < gn_ctl_n_entries; i++) {
+		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
+		char name[64];
+
+		snprintf(name, sizeof name, "%s%s%s", entry->noun, entry->verb ? " " : "",
+		         entry->verb ? entry->verb : "");
+		printf("  %-15s  %s\n", name, entry->summary);
+	}
+	puts("  completion       bash|zsh: a script for the shell\n"
+	     "\n"
+	     "  --config FILE    default: $GNOMONCTL_CONFIG, then ~/.config/gnomon/ctl.yaml\n"
+	     "  --server URL     tls+tcp://card:7443, or ipc:///run/gnomon/gnomond.ipc on the card\n"
+	     "  --events URL     where the card publishes events\n"
+	     "  --ca, --cert, --key FILE   who signs cards; our certificate and its key\n"
+	     "  --timeout 10s    how long to wait for an answer\n"
+	     "  --json           the card's answer as JSON\n"
+	     "  --help, --version\n"
+	     "\n"
+	     "VMs may be named web-1 or vms/web-1. Exit status: 0 done, 1 the card refused,\n"
+	     "2 wrong usage, 3 the card cannot be reached.\n"
+	     "\n"
+	     "  gnomonctl status\n"
+	     "  gnomonctl forecast web-1\n"
+	     "  gnomonctl policy set web-1 --mode enforce");
+}
+
+static void print_words(const char *noun)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < gn_ctl_n_entries; i++) {
+		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
+
+		if (noun && !strcmp(entry->noun, noun) && entry->verb)
+			printf("%s ", entry->verb);
+		if (!noun && strcmp(entry->noun, last))
+			printf("%s ", entry->noun);
+		last = entry->noun;
+	}
+}
+
+int gn_ctl_print_completion(const char *shell)
+{
+	const char *last = "";
+
+	if (strcmp(shell, "bash") && strcmp(shell, "zsh"))
+		return -EINVAL;
+	if (!strcmp(shell, "zsh"))
+		puts("autoload -U +X bashcompinit && bashcompinit");
+	puts("_gnomonctl() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} choices\n"
+	     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then");
+	printf("\t\tchoices='");
+	print_words(NULL);
+	puts("completion --json --config --help'\n\telif [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+	     "\t\tcase $noun in");
+	for (size_t i = 0; i < gn_ctl_n_entries; i++) {
+		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
+
+		if (entry->verb && strcmp(entry->noun, last)) {
+			printf("\t\t%s) choices='", entry->noun);
+			print_words(entry->noun);
+			puts("' ;;");
+		}
+		last = entry->noun;
+	}
+	puts("\t\tforecast|history) choices=$(gnomonctl --json vm list 2>/dev/null |\n"
+	     "\t\t\tsed -n 's|^   \"name\": \"vms/\\([^\"]*\\)\",$|\\1|p') ;;\n"
+	     "\t\tcompletion) choices='bash zsh' ;;\n\t\tesac\n"
+	     "\telif [ \"$COMP_CWORD\" -eq 3 ] && [ \"$noun\" != plan ]; then\n"
+	     "\t\tchoices=$(gnomonctl --json vm list 2>/dev/null |\n"
+	     "\t\t\tsed -n 's|^   \"name\": \"vms/\\([^\"]*\\)\",$|\\1|p')\n\tfi\n"
+	     "\tCOMPREPLY=($(compgen -W \"$choices\" -- \"$word\"))\n}\n"
+	     "complete -o default -F _gnomonctl gnomonctl");
+	return 0;
+}

@@ -1,0 +1,195 @@
+/* connection.c - see connection.h. The only user of libcyaml here. */
+#include "tools/ctl/connection.h"
+
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/gnomon/v1/control.pb-c.h"
+
+struct file {
+	char *server, *events, *ca, *cert, *key;
+};
+
+#define TEXT(key) \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, key, 1, 4096)
+static const cyaml_schema_field_t fields[] = {
+        TEXT(server), TEXT(events), TEXT(ca), TEXT(cert), TEXT(key), CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t schema = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, fields),
+};
+
+struct gn_ctl_connection {
+	struct file *file; /* NULL: none */
+	struct gn_ctl_settings settings;
+	struct gn_channel_client *client;
+};
+
+static void keep_first(cyaml_log_t level, void *context, const char *format, va_list args)
+{
+	char *text = context;
+
+	if (level < CYAML_LOG_ERROR || text[0])
+		return;
+	vsnprintf(text, 256, format, args);
+	text[strcspn(text, "\n")] = '\0';
+}
+
+static cyaml_config_t loader(char *text)
+{
+	text[0] = '\0';
+	return (cyaml_config_t){.log_fn = keep_first,
+	                        .log_ctx = text,
+	                        .mem_fn = cyaml_mem,
+	                        .log_level = CYAML_LOG_ERROR};
+}
+
+/* The file named, or the usual one when it exists; "" for none. */
+static void find_file(const char *named, char *path, size_t size)
+{
+	const char *home = getenv("HOME"), *variable = getenv("GNOMONCTL_CONFIG");
+
+	if (named || variable) {
+		snprintf(path, size, "%s", named ? named : variable);
+		return;
+	}
+	snprintf(path, size, "%s/.config/gnomon/ctl.yaml", home ? home : "");
+	if (access(path, F_OK))
+		path[0] = '\0';
+}
+
+static int load_file(const char *named, struct file **out, struct gn_status *status)
+{
+	char path[4096], text[256];
+	cyaml_config_t config = loader(text);
+	cyaml_err_t error;
+
+	find_file(named, path, sizeof path);
+	if (!path[0])
+		return 0;
+	error = cyaml_load_file(path, &config, &schema, (cyaml_data_t **)out, NULL);
+	if (error == CYAML_ERR_FILE_OPEN)
+		return gn_status_set(status, GN_NOT_FOUND, "%s: cannot be opened: check --config", path);
+	if (error != CYAML_OK)
+		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s", path,
+		                     text[0] ? text : cyaml_strerror(error));
+	return 0;
+}
+
+static void fill(const char **setting, const char *from_file)
+{
+	if (!*setting)
+		*setting = from_file;
+}
+
+static int check(const struct gn_ctl_settings *s, struct gn_status *status)
+{
+	const char *missing = !s->server ? "server" : NULL;
+
+	if (s->server && !strncmp(s->server, "tls", 3))
+		missing = !s->ca ? "ca" : !s->cert ? "cert" : !s->key ? "key" : NULL;
+	if (!missing)
+		return 0;
+	return gn_status_set(status, GN_INVALID_ARGUMENT,
+	                     "'%s' is not known: give --%s, or write it to "
+	                     "~/.config/gnomon/ctl.yaml or the file that --config names",
+	                     missing, missing);
+}
+
+int gn_ctl_connection_create(const struct gn_ctl_settings *settings,
+                             struct gn_ctl_connection **out, struct gn_status *status)
+{
+	struct gn_ctl_connection *c = calloc(1, sizeof *c);
+	int rc;
+
+	if (!c)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
+	c->settings = *settings;
+	rc = load_file(settings->config, &c->file, status);
+	if (!rc && c->file) {
+		fill(&c->settings.server, c->file->server);
+		fill(&c->settings.events, c->file->events);
+		fill(&c->settings.ca, c->file->ca);
+		fill(&c->settings.cert, c->file->cert);
+		fill(&c->settings.key, c->file->key);
+	}
+	if (!rc)
+		rc = check(&c->settings, status);
+	if (rc)
+		gn_ctl_connection_destroy(c);
+	else
+		*out = c;
+	return rc;
+}
+
+void gn_ctl_connection_destroy(struct gn_ctl_connection *c)
+{
+	char text[256];
+	cyaml_config_t config = loader(text);
+
+	if (!c)
+		return;
+	gn_channel_client_destroy(c->client);
+	if (c->file)
+		cyaml_free(&config, &schema, c->file, 0);
+	free(c);
+}
+
+static const struct gn_channel_tls *tls_for(const struct gn_ctl_settings *s, const char *url,
+                                            struct gn_channel_tls *tls)
+{
+	if (!strncmp(url, "ipc:", 4))
+		return NULL;
+	*tls = (struct gn_channel_tls){.ca_file = s->ca, .cert_file = s->cert, .key_file = s->key};
+	return tls;
+}
+
+static int find_method(const char *name)
+{
+	const ProtobufCServiceDescriptor *service = &gnomon__v1__control__descriptor;
+
+	for (unsigned i = 0; i < service->n_methods; i++)
+		if (!strcmp(service->methods[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+int gn_ctl_connection_call(struct gn_ctl_connection *c, const char *method,
+                           const ProtobufCMessage *request, uint64_t timeout_us,
+                           ProtobufCMessage **reply, struct gn_status *status)
+{
+	struct gn_channel_tls tls;
+	int index = find_method(method), rc;
+
+	if (index < 0)
+		return gn_status_set(status, GN_INTERNAL, "there is no method %s", method);
+	if (!c->client) {
+		rc = gn_channel_client_create(c->settings.server,
+		                              tls_for(&c->settings, c->settings.server, &tls),
+		                              &c->client, status);
+		if (rc)
+			return rc;
+	}
+	return gn_channel_client_call_sync(c->client, &gnomon__v1__control__descriptor,
+	                                   (unsigned)index, request, timeout_us, reply, status);
+}
+
+int gn_ctl_connection_subscribe(struct gn_ctl_connection *c, gn_channel_event *event,
+                                void *context, struct gn_channel_subscriber **out,
+                                struct gn_status *status)
+{
+	struct gn_channel_tls tls;
+
+	if (!c->settings.events)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "the address of the events is not known: give --events, or write "
+		                     "'events: URL' to the configuration file");
+	return gn_channel_subscriber_create(c->settings.events,
+	                                    tls_for(&c->settings, c->settings.events, &tls),
+	                                    "events", &gnomon__v1__event__descriptor, event,
+	                                    context, out, status);
+}
