@@ -57,6 +57,14 @@ static bool all_within(const int32_t *values, size_t n, int32_t low, int32_t hig
 	return true;
 }
 
+static bool small_floats_are_units(const uint16_t *packed, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (gn_small_unpack(packed[i]) > (uint64_t)GN_U_MAX + 1) /* rounded up */
+			return false;
+	return true;
+}
+
 static bool covariance_is_sound(const uint64_t *d, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -82,7 +90,7 @@ static bool values_are_sound(const struct gn_predict *p)
 	if (!all_within(p->history.exact, GN_HISTORY_EXACT, 0, GN_U_MAX) ||
 	    !all_within(&p->peak, 1, 0, GN_U_MAX) ||
 	    !all_within(&p->recent.max_6, 3, 0, GN_U_MAX) ||
-	    !all_within(&p->recent.change_fast_q4, 2 + GN_H, 0, INT32_MAX) ||
+	    !all_within(&p->recent.change_fast_q4, 2 + GN_H, 0, 1 << 30) ||
 	    !all_within(p->recent.above_q16, GN_H, 0, 65536) ||
 	    p->recent.block >= GN_RECENT_BLOCKS ||
 	    !all_within(&p->quantiles[0][0], GN_H * GN_Q, 0, GN_U_MAX) ||
@@ -90,12 +98,11 @@ static bool values_are_sound(const struct gn_predict *p)
 		return false;
 	if (p->history.exact_next >= GN_HISTORY_EXACT || p->history.packed_next >= GN_HISTORY_SIZE)
 		return false;
-	for (size_t i = 0; i < GN_HISTORY_SIZE; i++)
-		if (gn_small_unpack(p->history.packed[i]) > (uint64_t)GN_U_MAX + 1)
-			return false;
-	for (size_t i = 0; i < GN_PROFILE_SLOTS; i++)
-		if (gn_small_unpack(p->profile[i]) > (uint64_t)GN_U_MAX + 1)
-			return false;
+	if (!small_floats_are_units(p->history.packed, GN_HISTORY_SIZE) ||
+	    !small_floats_are_units(p->profile, GN_PROFILE_SLOTS) ||
+	    !small_floats_are_units(p->recent.blocks, GN_RECENT_BLOCKS) ||
+	    !small_floats_are_units(p->recent.high, GN_HIGH_SLOTS))
+		return false;
 	if (norm->mean < 0 || norm->mean > GN_U_MAX || norm->sd < 16 || norm->sd > GN_U_MAX)
 		return false;
 	if (norm->inverse_sd_q36 != ((int64_t)1 << 36) / norm->sd)

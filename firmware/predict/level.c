@@ -18,7 +18,9 @@ static uint32_t position(int32_t value, uint32_t *fraction_q8)
 
 static int32_t value_at(uint32_t bin, uint32_t fraction_q8)
 {
-	return (int32_t)gn_exp2_q10((int32_t)((bin << 7) + (fraction_q8 >> 1)), 0) - 1;
+	int64_t value = gn_exp2_q10((int32_t)((bin << 7) + (fraction_q8 >> 1)), 0) - 1;
+
+	return (int32_t)gn_clamp64(value, 0, GN_U_MAX);
 }
 
 void gn_level_init(struct gn_level *level)
@@ -134,5 +136,5 @@ bool gn_level_is_sound(const struct gn_level *level)
 	for (uint32_t memory = 0; memory < GN_LEVEL_MEMORIES; memory++)
 		if (level->step_q16[memory] >= 127u << 17)
 			return false;
-	return level->top >= GN_LEVEL_BINS - 1 && level->top <= 8 * (GN_U_BITS + 1);
+	return level->top >= GN_LEVEL_BINS - 1 && level->top <= 8 * GN_U_BITS;
 }

@@ -93,7 +93,8 @@ static void learn_recent(struct gn_recent *recent, uint32_t index, uint32_t n, i
                          const struct gn_pending *past)
 {
 	const int16_t *mix = past->experts[GN_EXPERT_MIX];
-	int64_t error = gn_abs64(change - gn_small_unpack_signed(mix[GN_P50])) << 4;
+	int64_t error = gn_min64(gn_abs64(change - gn_small_unpack_signed(mix[GN_P50])), GN_U_MAX)
+	                << 4;
 	bool above = change > gn_small_unpack_signed(mix[GN_P95]);
 
 	recent->error_fast_q4[index] +=
