@@ -40,6 +40,14 @@ def frames_arrive(tap, plane):
                   code == 0 and result["received"] == 20000, result)
 
 
+def wait_until(condition, seconds=20):
+    """For slow machines; returns whether it came true."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
 def idle_worker_sleeps(tap, plane):
     time.sleep(0.2)
     before = plane.call("GetDataplaneStatus")
@@ -79,7 +87,7 @@ def mirror_copies_everything(tap, plane):
     counters = mirror(plane, "m")["counters"]
     tap.check("a shadow's port receives every frame, unchanged",
               code == 0 and result["observed"] == 50000 and not result["observed_corrupt"]
-              and counters["copied"] == counters["seen"], f"{result}\n{counters}")
+              and counters["copied"] >= 50000 and adds_up(counters), f"{result}\n{counters}")
     before = port(plane, "a")["counters"], counters["seen"]
     code, result = Load("gn-fe-net", *sockets(plane, "s", "b"), "--frames", "100", "--station",
                         "77", "--allow-loss", "--stall", "500").result(20)
@@ -104,29 +112,35 @@ def mirror_changes_under_traffic(tap, plane):
         good = good and adds_up(counters) and counters["seen"] >= last
         last = counters["seen"]
     tap.check("a mirror's counters add up while it is changed under traffic", good, counters)
-    plane.call("UpdateMirror", "name=vms/a/mirrors/m", "port=ports/s", "truncate_bytes=99")
-    start = mirror(plane, "m")["counters"]["seen"], port(plane, "a")["counters"]
-    for size in (90, 91, 92, 93, 94, 95):
+    code, result = load.stop()
+    tap.check("frames go on while the mirror changes", code == 0, result)
+
+
+def no_frame_between_two_settings(tap, plane):
+    """Both figures are read while nothing flows, so they must be equal to the frame."""
+    plane.call("UpdateMirror", "name=vms/a/mirrors/m", "port=ports/s", "truncate_bytes=80")
+    before = mirror(plane, "m")["counters"]["seen"], port(plane, "a")["counters"]
+    load = Load("gn-fe-net", *sockets(plane, "a", "b"), "--frames", "30000", "--rate", "10000",
+                "--stall", "5000")
+    size = 80
+    while load.process.poll() is None:
+        size = 80 + (size - 79) % 16
         plane.call("UpdateMirror", "name=vms/a/mirrors/m", "port=ports/s",
                    f"truncate_bytes={size}")
-    code, result = load.stop()
-    time.sleep(0.2)
-    seen = mirror(plane, "m")["counters"]["seen"] - start[0]
-    now = port(plane, "a")["counters"]
-    passed = sum(now[k] - start[1][k] for k in ("rx_packets", "tx_packets"))
-    tap.check("frames go on while the mirror changes", code == 0, result)
-    # The two figures of 'start' are read one after the other, 20 000 frames a second apart.
-    tap.check("no frame passes between two settings unseen", 0 <= seen - passed < 2000 or
-              0 <= passed - seen < 2000, f"seen {seen}, passed {passed}")
+    code, result = load.result()
+    plane.call("UpdateMirror", "name=vms/a/mirrors/m", "port=ports/s", "truncate_bytes=95")
+    after = mirror(plane, "m")["counters"]["seen"], port(plane, "a")["counters"]
+    passed = sum(after[1][k] - before[1][k] for k in ("rx_packets", "tx_packets",
+                                                      "rx_dropped_ring"))
+    tap.check("no frame passes between two settings unseen",
+              code == 0 and after[0] - before[0] == passed >= 30000,
+              f"seen {after[0] - before[0]}, passed {passed}, {result}")
 
 
 def dead_sink_does_not_delay(tap, plane):
     observer = Load("gn-fe-net", *sockets(plane, "x", "y"), "--observe", plane.socket("s"),
                     "--seconds", "3600", "--rate", "10", "--station", "60")
-    for _ in range(100):
-        if port(plane, "s")["connected"]:
-            break
-        time.sleep(0.05)
+    wait_until(lambda: port(plane, "s")["connected"])
     observer.process.send_signal(signal.SIGSTOP)
     before = mirror(plane, "m")["counters"]
     code, result = Load("gn-fe-net", *sockets(plane, "a", "b"), "--frames", "50000",
@@ -155,31 +169,38 @@ def captures(tap, plane):
               and at == len(data), f"{packets} packets, {result}")
 
 
+def n_frames(plane):
+    counters = port(plane, "a")["counters"]
+    return counters["rx_packets"] + counters["tx_packets"]
+
+
 def survives_kill(tap, plane):
     plane.call("UpdateMeter", "vm=vms/a", "rx_bps=1000000000")
     load = Load("gn-fe-net", *sockets(plane, "a", "b"), "--seconds", "3600", "--rate", "5000",
-                "--reconnect", "20000", "--stall", "5000")
-    time.sleep(1)
+                "--reconnect", "20000", "--stall", "300")
+    flows = wait_until(lambda: n_frames(plane) > 2000)
     for _ in range(2):
         plane.kill()
         plane.start()
-        time.sleep(1)
+        flows = flows and wait_until(lambda: n_frames(plane) > 2000)
+    tap.check("frames flow again after each kill -9", flows)
     ports = {p["name"] for p in plane.call("ListPorts")["ports"]}
-    tap.check("after kill -9 ports, mirrors and meters are back",
+    tap.check("ports, mirrors and meters are back",
               {"ports/a", "ports/b", "ports/s"} <= ports
               and mirror(plane, "m")["truncate_bytes"] == 95
               and plane.call("ListMeters")["meters"][0]["rx_bps"] == 1000000000, ports)
-    code, result = load.stop()
-    tap.check("front ends reconnect and frames go on", code == 0 and result["reconnects"] >= 4,
-              result)
     tap.check("the mirror sees them again", mirror(plane, "m")["counters"]["seen"] > 0)
+    code, result = load.stop()
+    tap.check("front ends reconnected and nothing arrived damaged",
+              code == 0 and result["reconnects"] >= 4, result)
 
 
 def stolen_address(tap, plane):
     """Both front ends use the same stations, so the second one lies."""
+    before = n_frames(plane)
     honest = Load("gn-fe-net", *sockets(plane, "a", "b"), "--seconds", "3600", "--rate", "2000",
                   "--stall", "5000")
-    time.sleep(1)
+    wait_until(lambda: n_frames(plane) > before + 100)
     thief = Load("gn-fe-net", *sockets(plane, "x", "y"), "--seconds", "2", "--rate", "2000",
                  "--allow-loss", "--stall", "500")
     thief.result()
@@ -198,7 +219,7 @@ def main():
     try:
         for step in (frames_arrive, idle_worker_sleeps, ports_change_under_traffic,
                      mirror_copies_everything, mirror_changes_under_traffic,
-                     dead_sink_does_not_delay, captures, stolen_address, survives_kill):
+                     no_frame_between_two_settings, dead_sink_does_not_delay, captures, stolen_address, survives_kill):
             step(tap, plane)
     finally:
         code = plane.end()
