@@ -114,22 +114,23 @@ int gn_command_check_deadline(const struct gn_command *c, uint64_t now_us, struc
 	return 0;
 }
 
-static int check_vm(const struct gn_command *c, const struct gn_command_limits *limits,
-                    struct gn_status *status)
+static int check_vm(const struct gn_command *c, struct gn_status *status)
 {
-	size_t i;
-
 	if (!gn_command_name_valid(c->vm))
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "VM name '%s' is not usable; use 1..64 of [A-Za-z0-9._+-]",
 		                     c->vm);
+	return 0;
+}
+
+bool gn_command_vm_allowed(const struct gn_command_limits *limits, const char *name)
+{
+	size_t i;
+
 	for (i = 0; i < limits->n_vms; i++)
-		if (gn_command_matches(limits->vms[i], c->vm))
-			return 0;
-	return gn_status_set(status, GN_PERMISSION_DENIED,
-	                     "this host does not let a card touch '%s'; add its name to "
-	                     "limits.vms in gnomon-shim.yaml if it may",
-	                     c->vm);
+		if (gn_command_matches(limits->vms[i], name))
+			return true;
+	return false;
 }
 
 static int check_vcpus(uint32_t vcpus, const struct gn_command_limits *limits,
@@ -353,7 +354,7 @@ int gn_command_check(const struct gn_command *c, const struct gn_command_limits 
 	if (!error)
 		error = gn_command_check_deadline(c, now_us, status);
 	if (!error)
-		error = check_vm(c, limits, status);
+		error = check_vm(c, status);
 	if (error)
 		return error;
 	if (is_about_shadows(c->kind) && !limits->allow_shadow)

@@ -73,7 +73,8 @@ struct gn_command {
 
 /* What a card may do on this host at most. Immutable. */
 struct gn_command_limits {
-	const char *const *vms; /* name patterns: '*' any run of characters, '?' one */
+	/* Name patterns: '*' any run of characters, '?' one. A shadow goes by its VM's name. */
+	const char *const *vms;
 	size_t n_vms;
 	const char *const *shadow_paths; /* directories below which sockets, files and pools lie */
 	size_t n_shadow_paths;
@@ -92,6 +93,8 @@ bool gn_command_name_valid(const char *name);
 /* Absolute, of [A-Za-z0-9._+/-], no empty, "." or ".." part, shorter than 'size'. */
 bool gn_command_path_valid(const char *path, size_t size);
 bool gn_command_matches(const char *pattern, const char *name);
+/* Whether the owner lets a card touch the VM of that name. */
+bool gn_command_vm_allowed(const struct gn_command_limits *limits, const char *name);
 
 /* 0, or a negative errno with a sentence: INVALID_ARGUMENT, DEADLINE_EXCEEDED (passed, or
  * nothing of it was begun), PERMISSION_DENIED (the limits). 'now_us' is wall time. */

@@ -2,8 +2,11 @@
 #include "host-shim/config.h"
 
 #include <cyaml/cyaml.h>
+#include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERIFY_SECONDS_DEFAULT 30
 #define TEXT_SIZE              256
@@ -162,6 +165,33 @@ int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn
 	}
 	*out = config;
 	return 0;
+}
+
+static int check_access(const char *path, int mode, const char *what, struct gn_status *status)
+{
+	if (access(path, mode) == 0)
+		return 0;
+	return gn_status_set(status, gn_code_from_errno(errno), "%s, %s, cannot be used: %s", what,
+	                     path, strerror(errno));
+}
+
+int gn_shim_config_check_files(const struct gn_shim_config *c, struct gn_status *status)
+{
+	char directory[4096];
+	int error = 0;
+
+	if (c->tls) {
+		error = check_access(c->tls->ca, R_OK, "tls.ca", status);
+		if (!error)
+			error = check_access(c->tls->cert, R_OK, "tls.cert", status);
+		if (!error)
+			error = check_access(c->tls->key, R_OK, "tls.key", status);
+	}
+	snprintf(directory, sizeof directory, "%s", c->journal);
+	if (!error)
+		error = check_access(dirname(directory), W_OK | X_OK, "the journal's directory",
+		                     status);
+	return error;
 }
 
 void gn_shim_config_free(struct gn_shim_config *config)

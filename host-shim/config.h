@@ -38,6 +38,8 @@ struct gn_shim_config {
 
 /* Loads and checks the file. A sentence in 'status' names the file, the key and the value. */
 int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn_status *status);
+/* Whether the files and directories that it names can be used by this process. */
+int gn_shim_config_check_files(const struct gn_shim_config *config, struct gn_status *status);
 void gn_shim_config_free(struct gn_shim_config *config); /* NULL is fine */
 
 /* Borrows from 'config'. */

@@ -112,6 +112,26 @@ static void wrong_ones(void **state)
 	}
 }
 
+static void the_files_it_names(void **state)
+{
+	struct gn_status status = {0};
+	struct gn_shim_config *c;
+
+	assert_int_equal(load(TOP LIMITS, &c, &status), 0);
+	assert_int_not_equal(gn_shim_config_check_files(c, &status), 0);
+	assert_non_null(strstr(status.message, "tls.ca, /a"));
+	gn_shim_config_free(c);
+	assert_int_equal(
+	        load("url: ipc:///x\nlibvirt_uri: q\njournal: /tmp/j\n" LIMITS, &c, &status), 0);
+	assert_int_equal(gn_shim_config_check_files(c, &status), 0);
+	gn_shim_config_free(c);
+	assert_int_equal(
+	        load("url: ipc:///x\nlibvirt_uri: q\njournal: /none/j\n" LIMITS, &c, &status), 0);
+	assert_int_not_equal(gn_shim_config_check_files(c, &status), 0);
+	assert_non_null(strstr(status.message, "/none"));
+	gn_shim_config_free(c);
+}
+
 static void no_file(void **state)
 {
 	struct gn_status status = {0};
@@ -136,9 +156,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_whole_one),
-	        cmocka_unit_test(defaults_allow_little),
-	        cmocka_unit_test(wrong_ones),
+	        cmocka_unit_test(a_whole_one), cmocka_unit_test(defaults_allow_little),
+	        cmocka_unit_test(wrong_ones),  cmocka_unit_test(the_files_it_names),
 	        cmocka_unit_test(no_file),
 	};
 

@@ -325,7 +325,7 @@ static uint64_t enter(const struct gn_execution_world *w, struct gn_execution *e
 	e->result.has_before = subject != NULL;
 	if (subject)
 		e->result.before = subject->allocation;
-	switch (gn_executor_decide(&e->command, o.vm, o.shadow, w->limits->allow_pause, &status)) {
+	switch (gn_executor_decide(&e->command, o.vm, o.shadow, w->limits, &status)) {
 	case GN_EXECUTOR_REFUSE:
 		note_after(e, subject);
 		return finish(w, e, &status);

@@ -173,19 +173,28 @@ static enum gn_executor_step decide_shadow(const struct gn_command *c, const str
 }
 
 /* Whose domain it is: the part that no state can excuse. */
-static int check_owner(const struct gn_command *c, const struct gn_vm *vm, bool allow_pause,
-                       struct gn_status *status)
+static int check_owner(const struct gn_command *c, const struct gn_vm *vm,
+                       const struct gn_command_limits *limits, struct gn_status *status)
 {
+	bool is_shadow = vm && vm->description.shadow_of[0];
+	const char *owner = is_shadow ? vm->description.shadow_of : c->vm;
+
+	if (!gn_command_vm_allowed(limits, owner))
+		return gn_status_set(status, GN_PERMISSION_DENIED,
+		                     "this host does not let a card touch '%s'; add its name to "
+		                     "limits.vms in gnomon-shim.yaml if it may",
+		                     owner);
 	if (!vm)
 		return gn_status_set(status, GN_NOT_FOUND,
 		                     "libvirt has no domain '%s' on this host", c->vm);
-	if (vm->description.shadow_of[0])
+	if (is_shadow)
 		return 0;
 	if (rules[c->kind].shadows_only)
 		return gn_status_set(status, GN_PERMISSION_DENIED,
 		                     "%s is not a shadow that gnomon made; %s is only for those",
 		                     c->vm, gn_command_kind_name(c->kind));
-	if (!allow_pause && (c->kind == GN_COMMAND_PAUSE_VM || c->kind == GN_COMMAND_RESUME_VM))
+	if (!limits->allow_pause &&
+	    (c->kind == GN_COMMAND_PAUSE_VM || c->kind == GN_COMMAND_RESUME_VM))
 		return gn_status_set(status, GN_PERMISSION_DENIED,
 		                     "this host does not let a card pause production VMs; set "
 		                     "limits.allow_pause: true in gnomon-shim.yaml if it may");
@@ -193,12 +202,13 @@ static int check_owner(const struct gn_command *c, const struct gn_vm *vm, bool 
 }
 
 enum gn_executor_step gn_executor_decide(const struct gn_command *c, const struct gn_vm *vm,
-                                         const struct gn_vm *shadow, bool allow_pause,
+                                         const struct gn_vm *shadow,
+                                         const struct gn_command_limits *limits,
                                          struct gn_status *status)
 {
 	const struct rule *rule = &rules[c->kind];
 
-	if (check_owner(c, vm, allow_pause, status))
+	if (check_owner(c, vm, limits, status))
 		return GN_EXECUTOR_REFUSE;
 	if (rule->to && vm->state == rule->to)
 		return GN_EXECUTOR_ALREADY;

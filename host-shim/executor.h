@@ -19,12 +19,13 @@ enum gn_executor_step {
 	GN_EXECUTOR_EXECUTE,
 };
 
-/* vCPUs are taken away only from VMs on KVM: QEMU's TCG does not survive it.
- * 'allow_pause' as in gn_command_limits. On REFUSE 'status' has NOT_FOUND, ABORTED (another
- * current value than expected), FAILED_PRECONDITION, PERMISSION_DENIED, OUT_OF_RANGE or
- * ALREADY_EXISTS. */
+/* Only VMs that the limits name may be touched, and shadows of those. vCPUs are taken away
+ * only from VMs on KVM: QEMU's TCG does not survive it. On REFUSE 'status' has NOT_FOUND,
+ * ABORTED (another current value than expected), FAILED_PRECONDITION, PERMISSION_DENIED,
+ * OUT_OF_RANGE or ALREADY_EXISTS. */
 enum gn_executor_step gn_executor_decide(const struct gn_command *command, const struct gn_vm *vm,
-                                         const struct gn_vm *shadow, bool allow_pause,
+                                         const struct gn_vm *shadow,
+                                         const struct gn_command_limits *limits,
                                          struct gn_status *status);
 
 /* The domain that a command changes: the shadow for DEFINE_SHADOW, otherwise the VM. */

@@ -10,6 +10,14 @@
 
 #define MIB (1024ull * 1024)
 
+static const char *const allowed[] = {"web-*"};
+static const struct gn_command_limits strict = {.vms = allowed, .n_vms = 1};
+static const struct gn_command_limits lenient = {
+        .vms = allowed,
+        .n_vms = 1,
+        .allow_pause = true,
+};
+
 static struct gn_vm vm(const char *name, enum gn_vm_state state)
 {
 	struct gn_vm v = {.state = state,
@@ -63,7 +71,7 @@ static void numbers(void **state)
 
 		c.set_vcpus.expected = cases[i].expected;
 		c.set_vcpus.vcpus = cases[i].wanted;
-		if (gn_executor_decide(&c, &v, NULL, false, &status) != cases[i].step ||
+		if (gn_executor_decide(&c, &v, NULL, &strict, &status) != cases[i].step ||
 		    status.code != cases[i].code)
 			fail_msg("%s: %s", cases[i].name, status.message);
 	}
@@ -77,16 +85,16 @@ static void memory(void **state)
 
 	c.set_memory.expected_bytes = 512 * MIB;
 	c.set_memory.bytes = 768 * MIB;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
 	c.set_memory.bytes = 2048 * MIB;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_OUT_OF_RANGE);
 	c.set_memory.bytes = 256 * MIB;
 	v.description.balloon = false;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
 	v.allocation.memory_bytes = 511 * MIB;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_ABORTED);
 }
 
@@ -99,14 +107,14 @@ static void vcpus_under_tcg(void **state)
 	v.description.tcg = true;
 	c.set_vcpus.expected = 2;
 	c.set_vcpus.vcpus = 3;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
 	c.set_vcpus.vcpus = 1;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
 	assert_non_null(strstr(status.message, "TCG"));
 	v.description.tcg = false;
 	v.description.kvm = true;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
 }
 
 static void cpu_limit(void **state)
@@ -117,18 +125,18 @@ static void cpu_limit(void **state)
 
 	c.set_cpu_limit.expected_shares = 1024;
 	c.set_cpu_limit.shares = 512;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
 	c.set_cpu_limit.expected_quota_us = -1;
 	c.set_cpu_limit.quota_us = 50000;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
 	c.set_cpu_limit.expected_quota_us = 20000;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_ABORTED);
 	c.set_cpu_limit.shares = 1024;
 	c.set_cpu_limit.quota_us = 0; /* left as it is, so what it is does not matter */
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_ALREADY);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_ALREADY);
 	v.allocation.cpu_period_us = 0; /* no cgroup controller */
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
 }
 
@@ -164,7 +172,7 @@ static void states(void **state)
 			if (is_shadow)
 				v = shadow_of("web-0", "web-1", order[k % 6]);
 			want = (is_shadow ? cases[i].shadow : cases[i].production)[k % 6];
-			step = gn_executor_decide(&c, &v, NULL, true, &status);
+			step = gn_executor_decide(&c, &v, NULL, &lenient, &status);
 			if ((want == 'E') != (step == GN_EXECUTOR_EXECUTE) ||
 			    (want == 'A') != (step == GN_EXECUTOR_ALREADY) ||
 			    (want == 'P') != (status.code == GN_PERMISSION_DENIED) ||
@@ -183,9 +191,34 @@ static void pausing_production_needs_leave(void **state)
 	struct gn_vm s = shadow_of("web-0", "web-1", GN_VM_RUNNING);
 	struct gn_status status = {0};
 
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_PERMISSION_DENIED);
-	assert_int_equal(gn_executor_decide(&c, &s, NULL, false, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &s, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
+}
+
+static void the_owners_list(void **state)
+{
+	struct gn_command c = command(GN_COMMAND_SET_VCPUS);
+	struct gn_vm mail = vm("mail-1", GN_VM_RUNNING);
+	struct gn_vm of_web = shadow_of("web-1", "mail-1", GN_VM_RUNNING);
+	struct gn_vm of_mail = shadow_of("mail-1", "web-9", GN_VM_RUNNING);
+	struct gn_status status = {0};
+
+	c.set_vcpus.expected = 2;
+	c.set_vcpus.vcpus = 3;
+	strcpy(c.vm, "mail-1");
+	assert_int_equal(gn_executor_decide(&c, &mail, NULL, &lenient, &status),
+	                 GN_EXECUTOR_REFUSE);
+	assert_int_equal(status.code, GN_PERMISSION_DENIED);
+	assert_int_equal(gn_executor_decide(&c, NULL, NULL, &lenient, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(status.code, GN_PERMISSION_DENIED); /* nor told whether it exists */
+	/* A shadow goes by its VM's name, whatever its own. */
+	assert_int_equal(gn_executor_decide(&c, &of_web, NULL, &lenient, &status),
+	                 GN_EXECUTOR_EXECUTE);
+	strcpy(c.vm, "web-9");
+	assert_int_equal(gn_executor_decide(&c, &of_mail, NULL, &lenient, &status),
+	                 GN_EXECUTOR_REFUSE);
+	assert_int_equal(status.code, GN_PERMISSION_DENIED);
 }
 
 static void no_such_domain(void **state)
@@ -196,7 +229,7 @@ static void no_such_domain(void **state)
 		struct gn_command c = command((enum gn_command_kind)kind);
 		struct gn_status status = {0};
 
-		assert_int_equal(gn_executor_decide(&c, NULL, NULL, true, &status),
+		assert_int_equal(gn_executor_decide(&c, NULL, NULL, &lenient, &status),
 		                 GN_EXECUTOR_REFUSE);
 		assert_int_equal(status.code, GN_NOT_FOUND);
 	}
@@ -215,17 +248,19 @@ static void defining(void **state)
 	strcpy(c.define_shadow.name, "web-1-shadow");
 	c.define_shadow.vcpus = 1;
 	c.define_shadow.memory_bytes = 256 * MIB;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_EXECUTE);
-	assert_int_equal(gn_executor_decide(&c, &v, &foreign, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_EXECUTE);
+	assert_int_equal(gn_executor_decide(&c, &v, &foreign, &strict, &status),
+	                 GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_ALREADY_EXISTS);
-	assert_int_equal(gn_executor_decide(&c, &v, &other, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, &other, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_ALREADY_EXISTS);
-	assert_int_equal(gn_executor_decide(&c, &v, &own, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, &own, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_ALREADY_EXISTS);
-	assert_int_equal(gn_executor_decide(&c, &nested, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &nested, NULL, &strict, &status),
+	                 GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
 	c.define_shadow.vcpus = 5;
-	assert_int_equal(gn_executor_decide(&c, &v, NULL, false, &status), GN_EXECUTOR_REFUSE);
+	assert_int_equal(gn_executor_decide(&c, &v, NULL, &strict, &status), GN_EXECUTOR_REFUSE);
 	assert_int_equal(status.code, GN_OUT_OF_RANGE);
 	assert_ptr_equal(gn_executor_subject(&c, &v, &own), &own);
 	assert_true(gn_executor_reached(&c, &own));
@@ -283,8 +318,9 @@ int main(void)
 	        cmocka_unit_test(numbers),         cmocka_unit_test(memory),
 	        cmocka_unit_test(vcpus_under_tcg), cmocka_unit_test(cpu_limit),
 	        cmocka_unit_test(states),          cmocka_unit_test(pausing_production_needs_leave),
-	        cmocka_unit_test(no_such_domain),  cmocka_unit_test(defining),
-	        cmocka_unit_test(resolving),       cmocka_unit_test(explanations),
+	        cmocka_unit_test(the_owners_list), cmocka_unit_test(no_such_domain),
+	        cmocka_unit_test(defining),        cmocka_unit_test(resolving),
+	        cmocka_unit_test(explanations),
 	};
 
 	return cmocka_run_group_tests_name("shim executor", tests, NULL, NULL);

@@ -170,10 +170,10 @@ int main(int argc, char **argv)
 		gn_log(GN_LOG_ERROR, "%s", status.message);
 		return 1;
 	}
-	if (o.check)
-		printf("%s is valid\n", o.config);
-	else if (serve(config, &status))
+	if (gn_shim_config_check_files(config, &status) || (!o.check && serve(config, &status)))
 		gn_log(GN_LOG_ERROR, "%s", status.message);
+	else if (o.check)
+		printf("%s is valid\n", o.config);
 	gn_shim_config_free(config);
 	return status.code == GN_OK ? 0 : 1;
 }

@@ -150,6 +150,17 @@ static void release(void *message)
 	protobuf_c_message_free_unpacked(message, NULL);
 }
 
+/* A card that starts afresh, and does not first write into a socket whose end has died. */
+static void connect_anew(void)
+{
+	struct gn_status status = {0};
+
+	gn_channel_client_destroy(client);
+	client = NULL;
+	if (gn_channel_client_create(url, NULL, &client, &status))
+		fail_msg("%s", status.message);
+}
+
 /* Sends without waiting; the replies are counted. */
 struct answers {
 	unsigned n, ok, repeated;
@@ -415,6 +426,7 @@ static void killed_and_back(void **state)
 		send_command(&c, &a);
 		assert_int_equal(waitpid(shim, &status, 0), shim);
 		assert_true(WIFSIGNALED(status));
+		connect_anew();
 		start();
 		r = execute(&c);
 		assert_int_equal(r->status->code, GNOMON__V1__CODE__OK);
@@ -441,6 +453,7 @@ static void resolves_by_itself(void **state)
 	fake->fault = FAKE_DIE_AFTER;
 	send_command(&c, &a);
 	assert_int_equal(waitpid(shim, &exit_status, 0), shim);
+	connect_anew();
 	start();
 	/* Changed again by the host's owner, some time after it was resolved. */
 	release(call(GET_HOST, NULL, PATIENT, &status));
