@@ -1,0 +1,267 @@
+/* cmd_vm.c - vm list, show, create, delete. */
+#include "tools/ctl/ctl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "firmware/core/clock.h"
+#include "proto/gnomon/v1/control.pb-c.h"
+#include "tools/ctl/format.h"
+#include "tools/ctl/parse.h"
+#include "tools/ctl/table.h"
+#include "tools/ctl/text.h"
+
+#define DEVICES_MAX 32
+
+static const Gnomon__V1__Demand *demand_of(const Gnomon__V1__Vm *vm, Gnomon__V1__Resource resource)
+{
+	for (size_t i = 0; i < vm->n_demands; i++)
+		if (vm->demands[i]->resource == resource)
+			return vm->demands[i];
+	return NULL;
+}
+
+static void add_demand(struct gn_table *table, const Gnomon__V1__Vm *vm, Gnomon__V1__Resource resource)
+{
+	const Gnomon__V1__Demand *demand = demand_of(vm, resource);
+	char text[GN_FORMAT_SIZE];
+
+	gn_table_add(table, "%s",
+	             demand ? gn_format_demand((int)resource, demand->value, text, sizeof text) : "-");
+}
+
+void gn_ctl_print_vms(const Gnomon__V1__VmList *list)
+{
+	static const char *const heads[] = {"VM",        "STATE",   ">VCPUS",   ">CPU",   ">MEMORY",
+	                                    ">MEM USED", ">NET IN", ">NET OUT", "MODE", NULL};
+	struct gn_table *table = gn_table_create(heads);
+	char text[GN_FORMAT_SIZE];
+
+	for (size_t i = 0; i < list->n_vms; i++) {
+		const Gnomon__V1__Vm *vm = list->vms[i];
+		const Gnomon__V1__Allocation *a = vm->allocation;
+
+		gn_table_add(table, "%s", vm->name);
+		gn_table_add(table, "%s", gn_text_vm_state(vm->state));
+		gn_table_add(table, a ? "%u/%u" : "-", a ? a->vcpus : 0, a ? a->vcpus_maximum : 0);
+		add_demand(table, vm, GNOMON__V1__RESOURCE__CPU);
+		gn_table_add(table, "%s", a ? gn_format_bytes(a->memory_bytes, text, sizeof text) : "-");
+		add_demand(table, vm, GNOMON__V1__RESOURCE__MEMORY);
+		add_demand(table, vm, GNOMON__V1__RESOURCE__NETWORK_RX);
+		add_demand(table, vm, GNOMON__V1__RESOURCE__NETWORK_TX);
+		gn_table_add(table, "%s%s", vm->policy ? gn_text_mode(vm->policy->mode) : "-",
+		             vm->note[0] ? " (!)" : "");
+	}
+	gn_table_print(table);
+}
+
+int gn_ctl_vm_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	Gnomon__V1__VmList *list;
+
+	gn_ctl_end(arguments);
+	list = (Gnomon__V1__VmList *)gn_ctl_call_empty(ctl, "ListVms");
+	if (!gn_ctl_print_json(ctl, &list->base))
+		gn_ctl_print_vms(list);
+	gn_ctl_free(&list->base);
+	return GN_CTL_OK;
+}
+
+/* ---- show ---------------------------------------------------------------------------- */
+
+static void print_demands(const Gnomon__V1__Vm *vm)
+{
+	static const char *const heads[] = {"RESOURCE", ">DEMAND", ">ALLOCATED", NULL};
+	struct gn_table *table = gn_table_create(heads);
+	char text[GN_FORMAT_SIZE];
+
+	for (size_t i = 0; i < vm->n_demands; i++) {
+		const Gnomon__V1__Demand *d = vm->demands[i];
+
+		gn_table_add(table, "%s", gn_format_resource((int)d->resource));
+		gn_table_add(table, "%s", gn_format_demand((int)d->resource, d->value, text, sizeof text));
+		gn_table_add(table, "%s",
+		             d->allocated ? gn_format_demand((int)d->resource, d->allocated, text,
+		                                             sizeof text)
+		                          : "no limit");
+	}
+	gn_table_print(table);
+}
+
+static void print_ports(const Gnomon__V1__Vm *vm)
+{
+	static const char *const heads[] = {"PORT", "FRONT END", ">PACKETS IN", ">OUT", ">DROPPED IN",
+	                                    ">OUT", "SOCKET", NULL};
+	struct gn_table *table = gn_table_create(heads);
+	char text[GN_FORMAT_SIZE];
+
+	for (size_t i = 0; i < vm->n_ports; i++) {
+		const Gnomon__V1__Port *p = vm->ports[i];
+		const Gnomon__V1__PortCounters empty = GNOMON__V1__PORT_COUNTERS__INIT;
+		const Gnomon__V1__PortCounters *c = p->counters ? p->counters : &empty;
+
+		gn_table_add(table, "%s", p->name);
+		gn_table_add(table, "%s", p->connected ? "connected" : "none");
+		gn_table_add(table, "%s", gn_format_count(c->rx_packets, text, sizeof text));
+		gn_table_add(table, "%s", gn_format_count(c->tx_packets, text, sizeof text));
+		gn_table_add(table, "%" PRIu64, c->rx_dropped_ring + c->rx_dropped_meter);
+		gn_table_add(table, "%" PRIu64,
+		             c->tx_dropped_meter + c->tx_dropped_malformed + c->tx_dropped_isolated);
+		gn_table_add(table, "%s", p->socket_path);
+	}
+	gn_table_print(table);
+}
+
+static void print_volumes(const Gnomon__V1__Vm *vm)
+{
+	static const char *const heads[] = {"VOLUME", "FRONT END", ">SIZE", ">READS", ">WRITES",
+	                                    ">ERRORS", "FILE", NULL};
+	struct gn_table *table = gn_table_create(heads);
+	char text[GN_FORMAT_SIZE];
+
+	for (size_t i = 0; i < vm->n_volumes; i++) {
+		const Gnomon__V1__Volume *v = vm->volumes[i];
+		const Gnomon__V1__VolumeCounters empty = GNOMON__V1__VOLUME_COUNTERS__INIT;
+		const Gnomon__V1__VolumeCounters *c = v->counters ? v->counters : &empty;
+
+		gn_table_add(table, "%s", v->name);
+		gn_table_add(table, "%s", v->connected ? "connected" : "none");
+		gn_table_add(table, "%s", gn_format_bytes(v->size_bytes, text, sizeof text));
+		gn_table_add(table, "%s", gn_format_count(c->reads, text, sizeof text));
+		gn_table_add(table, "%s", gn_format_count(c->writes, text, sizeof text));
+		gn_table_add(table, "%" PRIu64, c->errors);
+		gn_table_add(table, "%s", v->path);
+	}
+	gn_table_print(table);
+}
+
+static void print_vm(const Gnomon__V1__Vm *vm)
+{
+	const Gnomon__V1__Allocation *a = vm->allocation;
+	char text[GN_FORMAT_SIZE], most[GN_FORMAT_SIZE];
+
+	printf("%s  %s\n", vm->name, gn_text_vm_state(vm->state));
+	if (a)
+		printf("allocation  %u of %u vCPUs, %s of %s\n", a->vcpus, a->vcpus_maximum,
+		       gn_format_bytes(a->memory_bytes, text, sizeof text),
+		       gn_format_bytes(a->memory_maximum_bytes, most, sizeof most));
+	printf("mode        %s\n", vm->policy ? gn_text_mode(vm->policy->mode) : "-");
+	printf("shadow      %s\n", vm->shadow[0] ? vm->shadow : "none");
+	printf("sampled     %s\n",
+	       gn_format_when(vm->last_sample_us, gn_clock_wall_us(), text, sizeof text));
+	if (vm->note[0])
+		printf("note        %s\n", vm->note);
+	putchar('\n');
+	print_demands(vm);
+	putchar('\n');
+	print_ports(vm);
+	putchar('\n');
+	print_volumes(vm);
+}
+
+int gn_ctl_vm_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	const char *name = gn_ctl_vm_name(arguments, "");
+	Gnomon__V1__Vm *vm;
+
+	gn_ctl_end(arguments);
+	vm = (Gnomon__V1__Vm *)gn_ctl_call_name(ctl, "GetVm", name);
+	if (!gn_ctl_print_json(ctl, &vm->base))
+		print_vm(vm);
+	gn_ctl_free(&vm->base);
+	return GN_CTL_OK;
+}
+
+/* ---- create, delete ------------------------------------------------------------------ */
+
+static uint32_t number_of(const char *option, const char *value, uint64_t maximum)
+{
+	uint64_t number;
+
+	if (!value || gn_parse_number(value, maximum, &number))
+		gn_ctl_usage("%s: give a number of at most %" PRIu64, option, maximum);
+	return (uint32_t)number;
+}
+
+/* "net0,vlan=10,queues=2": the name, then settings. */
+static void parse_nic(char *text, Gnomon__V1__VmSpec__Nic *nic)
+{
+	char *state, *word;
+
+	gnomon__v1__vm_spec__nic__init(nic);
+	nic->name = strtok_r(text, ",", &state);
+	while ((word = strtok_r(NULL, ",", &state))) {
+		if (!strncmp(word, "vlan=", 5))
+			nic->vlan = number_of("--nic vlan", word + 5, 4094);
+		else if (!strncmp(word, "queues=", 7))
+			nic->queues = number_of("--nic queues", word + 7, 8);
+		else
+			gn_ctl_usage("--nic: '%s' is neither vlan=N nor queues=N", word);
+	}
+	if (!nic->name)
+		gn_ctl_usage("--nic needs a name such as net0");
+}
+
+static void parse_disk(char *text, Gnomon__V1__VmSpec__Disk *disk)
+{
+	char *state, *word;
+
+	gnomon__v1__vm_spec__disk__init(disk);
+	disk->name = strtok_r(text, ",", &state);
+	while ((word = strtok_r(NULL, ",", &state))) {
+		if (!strncmp(word, "path=", 5))
+			disk->path = word + 5;
+		else if (!strncmp(word, "queues=", 7))
+			disk->queues = number_of("--disk queues", word + 7, 16);
+		else if (!strcmp(word, "ro"))
+			disk->read_only = true;
+		else
+			gn_ctl_usage("--disk: '%s' is none of path=FILE, queues=N, ro", word);
+	}
+	if (!disk->name || !disk->path[0])
+		gn_ctl_usage("--disk needs a name and a file: vda,path=/vm/web-1.raw");
+}
+
+int gn_ctl_vm_create(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	Gnomon__V1__VmSpec spec = GNOMON__V1__VM_SPEC__INIT;
+	Gnomon__V1__VmSpec__Nic nics[DEVICES_MAX], *nic_of[DEVICES_MAX];
+	Gnomon__V1__VmSpec__Disk disks[DEVICES_MAX], *disk_of[DEVICES_MAX];
+	const char *value;
+	Gnomon__V1__Vm *vm;
+
+	spec.name = (char *)gn_ctl_vm_name(arguments, "");
+	spec.nics = nic_of;
+	spec.disks = disk_of;
+	while (spec.n_nics < DEVICES_MAX && gn_ctl_option(arguments, "--nic", &value)) {
+		parse_nic((char *)value, &nics[spec.n_nics]);
+		nic_of[spec.n_nics] = &nics[spec.n_nics];
+		spec.n_nics++;
+	}
+	while (spec.n_disks < DEVICES_MAX && gn_ctl_option(arguments, "--disk", &value)) {
+		parse_disk((char *)value, &disks[spec.n_disks]);
+		disk_of[spec.n_disks] = &disks[spec.n_disks];
+		spec.n_disks++;
+	}
+	gn_ctl_end(arguments);
+	vm = (Gnomon__V1__Vm *)gn_ctl_call(ctl, "CreateVm", &spec.base);
+	if (!gn_ctl_print_json(ctl, &vm->base))
+		print_vm(vm);
+	gn_ctl_free(&vm->base);
+	return GN_CTL_OK;
+}
+
+int gn_ctl_vm_delete(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	const char *name = gn_ctl_vm_name(arguments, "");
+	ProtobufCMessage *reply;
+
+	gn_ctl_end(arguments);
+	reply = gn_ctl_call_name(ctl, "DeleteVm", name);
+	if (!gn_ctl_print_json(ctl, reply))
+		printf("%s is no longer behind the card\n", name);
+	gn_ctl_free(reply);
+	return GN_CTL_OK;
+}
