@@ -17,6 +17,7 @@
 #include <systemd/sd-daemon.h>
 #include "dataplane/control/service.h"
 #include "dataplane/guard/fault.h"
+#include "dataplane/ram/ram.h"
 #include "dataplane/state/state.h"
 #include "firmware/core/log.h"
 
@@ -269,6 +270,15 @@ static int load(struct process *process)
 	return 0;
 }
 
+/* Before anything is restored, so that a reader misses nothing. */
+static int listen_for_introspection(struct process *process, struct gn_status *status)
+{
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/ram.sock", process->config->run_dir);
+	return gn_ram_listen(process->event, path, status);
+}
+
 static int start(struct process *process)
 {
 	struct gn_status status = {.code = GN_OK};
@@ -291,6 +301,10 @@ static int start(struct process *process)
 		gn_log(GN_LOG_ERROR, "%s", status.message);
 		return -1;
 	}
+	if (listen_for_introspection(process, &status) != 0) {
+		gn_log(GN_LOG_ERROR, "%s", status.message);
+		return -1;
+	}
 	gn_dataplane_restore(process->dp);
 	if (gn_service_create(process->dp, &process->service, &status) != 0 ||
 	    gn_telemetry_create(process->dp, &process->telemetry, &status) != 0) {
@@ -305,6 +319,7 @@ static void finish(struct process *process)
 	gn_telemetry_destroy(process->telemetry);
 	gn_service_destroy(process->service);
 	gn_dataplane_destroy(process->dp);
+	gn_ram_stop();
 	if (process->eal)
 		rte_eal_cleanup();
 	sd_event_unref(process->event);

@@ -1,6 +1,6 @@
 -include $(wildcard dataplane/*/module.mk)
 
-port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c)
+port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c) dataplane/ram/ram.c
 control.src := $(addprefix dataplane/control/,dataplane.c meters.c message.c mirrors.c names.c ports.c \
 	restore.c service.c telemetry.c volumes.c)
 # All but main.
@@ -8,7 +8,7 @@ dataplane_parts.src := dataplane/config/config.c dataplane/state/state.c $(contr
 	$(meter.src) $(encap.src) $(blk.src) $(guard.src) $(board.src) \
 	$(channel.src)
 DATAPLANE_LIBS = $(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) $(URING_LIBS) -lcyaml -lsystemd
-$(eval $(call prog,gnomon-dataplane,dataplane/main.c $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
+$(eval $(call prog,gnomon-dataplane,dataplane/main.c $(ram_listen.src) $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
 $(eval $(call test,control,dataplane/control/control_test.c $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
 
 # Direct calls between fake ports.

@@ -22,6 +22,7 @@
 #include <rte_vhost.h>
 #include "dataplane/guard/guard.h"
 #include "dataplane/guard/message.h"
+#include "dataplane/ram/ram.h"
 
 #define CONFIG_SIZE 256u
 #define NEED_REPLY  (1u << 3)
@@ -249,8 +250,10 @@ static enum rte_vhost_msg_result on_after(int vid, void *msg)
 		return RTE_VHOST_MSG_RESULT_ERR;
 	pthread_mutex_lock(&blk->lock);
 	blk->in_message = false;
-	if (message->request == SET_MEM_TABLE)
+	if (message->request == SET_MEM_TABLE) {
 		blk->has_memory = true;
+		gn_ram_offer(blk->socket_path, vid);
+	}
 	if (message->request == GET_INFLIGHT_FD)
 		close(blk->sent_fd);
 	gn_blk_run(blk);
@@ -324,6 +327,7 @@ static void on_disconnect(int vid)
 	pthread_mutex_lock(&blk->lock);
 	gn_blk_stop(blk);
 	gn_blk_inflight_unmap(&blk->inflight);
+	gn_ram_revoke(blk->socket_path);
 	blk->vid = -1;
 	pthread_mutex_unlock(&blk->lock);
 	pthread_mutex_lock(&registry.lock);

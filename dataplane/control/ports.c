@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include "dataplane/control/message.h"
 #include "dataplane/control/names.h"
+#include "dataplane/ram/ram.h"
 
 /* A request with defaults filled in. */
 struct wanted {
@@ -150,6 +151,10 @@ static int make_driver(struct gn_dataplane *dp, struct gn_dp_port *port, struct 
 	                  ? gn_port_ethdev_create(dp->network, &config, &port->port, status)
 	                  : gn_port_vhost_create(dp->network, &config, &port->port, status);
 
+	if (!err && port->vm && *spec->socket_path &&
+	    gn_ram_bind(spec->socket_path, spec->vm) != 0)
+		err = gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory for port '%s'",
+		                    spec->name);
 	if (!err)
 		err = port->port->ops->start(port->port, status);
 	if (!err && *spec->socket_path)
@@ -173,6 +178,8 @@ static int enter_graph(struct gn_dataplane *dp, struct gn_dp_port *port, struct 
 static void free_outside(struct gn_dataplane *dp, struct gn_dp_port *port)
 {
 	gn_port_destroy(port->port);
+	if (port->spec)
+		gn_ram_unbind(port->spec->socket_path);
 	if (port->vm)
 		port->vm->n_ports--;
 	gn_dp_vm_put(dp, port->vm);

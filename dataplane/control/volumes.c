@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include "dataplane/control/message.h"
 #include "dataplane/control/names.h"
+#include "dataplane/ram/ram.h"
 
 /* How long a restarted dataplane waits for the requests that its killed predecessor left in the
  * kernel: a disk must not be left out because it was busy. */
@@ -71,8 +72,12 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .queues = spec->queues,
 	        .lock_wait_ms = dp->saving ? 0 : RESTORE_WAIT_MS,
 	};
-	int err = gn_blk_create(volume->vm->volume_worker, &config, &volume->blk, status);
+	int err;
 
+	if (gn_ram_bind(spec->socket_path, spec->vm) != 0)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory for volume '%s'",
+		                     spec->name);
+	err = gn_blk_create(volume->vm->volume_worker, &config, &volume->blk, status);
 	if (err)
 		return err;
 	gn_blk_set_meter(volume->blk, &volume->vm->disk_meter);
@@ -82,6 +87,8 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 static void free_unlisted(struct gn_dataplane *dp, struct gn_dp_volume *volume)
 {
 	gn_blk_destroy(volume->blk);
+	if (volume->spec)
+		gn_ram_unbind(volume->spec->socket_path);
 	if (volume->vm)
 		volume->vm->n_volumes--;
 	gn_dp_vm_put(dp, volume->vm);

@@ -20,12 +20,15 @@
 #include <rte_vhost.h>
 #include "dataplane/graph/graph.h"
 #include "dataplane/guard/guard.h"
+#include "dataplane/guard/message.h"
+#include "dataplane/ram/ram.h"
 
 #define MAX_VRINGS      (2 * GN_PORT_MAX_QUEUES)
 #define NO_KICK_US      200 /* sleep bound while a ring has no kick descriptor */
 #define VIRTIO_TX(pair) ((uint16_t)(2 * (pair) + 1)) /* the guest sends */
 #define VIRTIO_RX(pair) ((uint16_t)(2 * (pair)))     /* the guest receives */
 #define NO_FD           (-1)
+#define SET_MEM_TABLE   5 /* VHOST_USER_SET_MEM_TABLE */
 
 struct vhost_port {
 	struct gn_port port;
@@ -288,7 +291,20 @@ static enum rte_vhost_msg_result before_message(int vid, void *message)
 	                                    : RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
-static const struct rte_vhost_user_extern_ops message_ops = {.pre_msg_handle = before_message};
+static enum rte_vhost_msg_result after_message(int vid, void *message)
+{
+	const struct gn_guard_message *m = message;
+	const struct vhost_port *v = port_of(vid);
+
+	if (v && m->request == SET_MEM_TABLE)
+		gn_ram_offer(v->socket_path, vid);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops message_ops = {
+        .pre_msg_handle = before_message,
+        .post_msg_handle = after_message,
+};
 
 /* A new front end starts with every ring off. A socket has one at a time. */
 static int new_connection(int vid)
@@ -310,8 +326,10 @@ static void destroy_connection(int vid)
 {
 	struct vhost_port *v = port_of(vid);
 
-	if (v)
+	if (v) {
+		gn_ram_revoke(v->socket_path);
 		atomic_compare_exchange_strong(&v->connection, &(int){vid}, -1);
+	}
 	gn_guard_close(vid);
 }
 
