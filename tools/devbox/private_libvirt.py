@@ -49,6 +49,7 @@ SUN_PATH_MAX = 107
 MADE_BY_US = "trusted.gnomon.private_libvirt"
 
 CLONE_NEWNS, CLONE_NEWCGROUP = 0x00020000, 0x02000000
+MNT_DETACH = 2
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_SLAVE = 2, 4, 8, 4096, 16384, 1 << 19
 
 LIBVIRTD_CONF = """\
@@ -216,6 +217,8 @@ def cgroup_mount(joined):
         return
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     if joined[0][1] is None:
+        # The kernel refuses a file system on top of itself.
+        ctypes.CDLL(None).umount2(CGROUPS.encode(), MNT_DETACH)
         mount("cgroup2", CGROUPS, "cgroup2", flags)
         # No group may both hold processes and hand controllers on.
         os.makedirs(f"{CGROUPS}/daemon", exist_ok=True)
