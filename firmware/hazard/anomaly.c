@@ -7,7 +7,7 @@
 
 #define REFRESH  8
 #define NONE     INT64_MIN
-#define MONTH_US ((uint64_t)30 * 86400 * 1000000)
+#define MONTH_MS ((int64_t)30 * 86400 * 1000)
 
 static const struct {
 	uint32_t first;     /* samples before the view may speak */
@@ -144,17 +144,16 @@ static uint32_t bin_of(int32_t score_q16)
 
 static uint32_t monthly_q8(const struct gn_anomaly *anomaly, uint32_t from_bin, uint64_t period_us)
 {
-	uint64_t count = 0,
-	         span = gn_max64((int64_t)anomaly->n, 1) * (__int128)period_us > MONTH_US * 1000
-	                        ? MONTH_US * 1000
-	                        : (uint64_t)gn_max64((int64_t)anomaly->n, 1) * period_us;
+	int64_t period_ms = (int64_t)gn_min64((int64_t)(period_us / 1000), MONTH_MS);
+	int64_t count = 0, span_ms;
 
+	span_ms = gn_mul_shift((int64_t)anomaly->n, gn_max64(period_ms, 1), 0);
 	for (uint32_t b = from_bin; b < GN_ANOMALY_BINS; b++)
 		count += anomaly->counts[b];
-	/* half an event more than were seen: what has not happened yet is not impossible */
-	return (uint32_t)gn_min64(
-	        gn_sat128((__int128)(2 * count + 1) * 128 * MONTH_US / (span ? span : 1)),
-	        UINT32_MAX);
+	/* half an event more than were seen: what has not happened yet is not impossible.
+	 * count < 2^21, so the product stays below 2^61 */
+	return (uint32_t)gn_min64((2 * count + 1) * 128 * MONTH_MS / gn_max64(span_ms, 1),
+	                          UINT32_MAX);
 }
 
 static void count(struct gn_anomaly *anomaly, int32_t score_q16)
