@@ -29,14 +29,16 @@ static void add_forecast(struct gn_table *table, const Gnomon__V1__Forecast *f)
 
 static void print_forecasts(const Gnomon__V1__ForecastSet *set)
 {
-	static const char *const heads[] = {"RESOURCE", ">AHEAD", ">NOW",    ">P50",     ">P90",   ">P95",
-	                                    ">P99",     ">RHYTHM", ">ERROR", "TRUSTED", NULL};
+	static const char *const heads[] = {"RESOURCE", ">AHEAD",  ">NOW", ">P50",
+	                                    ">P90",     ">P95",    ">P99", ">RHYTHM",
+	                                    ">ERROR",   "TRUSTED", NULL};
 	struct gn_table *table = gn_table_create(heads);
 
 	for (size_t i = 0; i < set->n_forecasts; i++)
 		add_forecast(table, set->forecasts[i]);
 	gn_table_print(table);
-	puts("\nERROR is the forecast's running loss as a share of 'stays as it is': below 1 is better.");
+	puts("\nERROR is the forecast's running loss as a share of 'stays as it is': below 1 is "
+	     "better.");
 	for (size_t i = 0; i < set->n_forecasts; i++)
 		if (set->forecasts[i]->explanation[0] &&
 		    (i == 0 || set->forecasts[i]->resource != set->forecasts[i - 1]->resource))
@@ -65,8 +67,8 @@ int gn_ctl_forecast(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 
 static void print_history(const Gnomon__V1__History *history, int resource)
 {
-	static const char *const heads[] = {"TIME", ">MEAN", ">MAXIMUM", ">ALLOCATED", ">P95 FORECAST",
-	                                    NULL};
+	static const char *const heads[] = {"TIME",       ">MEAN",         ">MAXIMUM",
+	                                    ">ALLOCATED", ">P95 FORECAST", NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
@@ -79,10 +81,12 @@ static void print_history(const Gnomon__V1__History *history, int resource)
 		strftime(text, sizeof text, "%F %T", &local);
 		gn_table_add(table, "%s", text);
 		gn_table_add(table, "%s", gn_format_demand(resource, p->mean, text, sizeof text));
-		gn_table_add(table, "%s", gn_format_demand(resource, p->maximum, text, sizeof text));
 		gn_table_add(table, "%s",
-		             p->allocated ? gn_format_demand(resource, p->allocated, text, sizeof text)
-		                          : "-");
+		             gn_format_demand(resource, p->maximum, text, sizeof text));
+		gn_table_add(table, "%s",
+		             p->allocated
+		                     ? gn_format_demand(resource, p->allocated, text, sizeof text)
+		                     : "-");
 		gn_table_add(table, "%s",
 		             p->forecast_p95 ? gn_format_demand(resource, p->forecast_p95, text,
 		                                                sizeof text)

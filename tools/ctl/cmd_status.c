@@ -20,7 +20,8 @@ static void print_ledger(const Gnomon__V1__Ledger *ledger)
 {
 	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
 
-	printf("promised    %s of %s", gn_format_milli_vcpu((int64_t)ledger->cpu_promised_milli, a, sizeof a),
+	printf("promised    %s of %s",
+	       gn_format_milli_vcpu((int64_t)ledger->cpu_promised_milli, a, sizeof a),
 	       gn_format_milli_vcpu((int64_t)ledger->cpu_capacity_milli, b, sizeof b));
 	printf(", %s of ", gn_format_bytes(ledger->memory_promised_bytes, a, sizeof a));
 	printf("%s\n", gn_format_bytes(ledger->memory_capacity_bytes, b, sizeof b));
@@ -59,7 +60,8 @@ int gn_ctl_status(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 		       gn_format_when(s->started_us, s->now_us, text, sizeof text));
 		printf("shim        %s%s\n", s->shim_connected ? "connected" : "NOT CONNECTED: ",
 		       s->shim_connected ? "" : s->shim_error);
-		printf("dataplane   %s%s\n", s->dataplane_connected ? "connected" : "NOT CONNECTED: ",
+		printf("dataplane   %s%s\n",
+		       s->dataplane_connected ? "connected" : "NOT CONNECTED: ",
 		       s->dataplane_connected ? "" : s->dataplane_error);
 		if (s->host && s->host->hostname[0])
 			print_host(s->host);
@@ -82,8 +84,8 @@ int gn_ctl_status(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 
 static void print_report(const Gnomon__V1__Report *r)
 {
-	static const char *const heads[] = {"VM", ">PACKETS IN", ">PACKETS OUT", ">READS", ">WRITES",
-	                                    ">VCPUS", ">MEMORY", NULL};
+	static const char *const heads[] = {"VM",      ">PACKETS IN", ">PACKETS OUT", ">READS",
+	                                    ">WRITES", ">VCPUS",      ">MEMORY",      NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
 	size_t done = 0;

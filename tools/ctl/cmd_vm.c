@@ -23,18 +23,20 @@ static const Gnomon__V1__Demand *demand_of(const Gnomon__V1__Vm *vm, Gnomon__V1_
 	return NULL;
 }
 
-static void add_demand(struct gn_table *table, const Gnomon__V1__Vm *vm, Gnomon__V1__Resource resource)
+static void add_demand(struct gn_table *table, const Gnomon__V1__Vm *vm,
+                       Gnomon__V1__Resource resource)
 {
 	const Gnomon__V1__Demand *demand = demand_of(vm, resource);
 	char text[GN_FORMAT_SIZE];
 
 	gn_table_add(table, "%s",
-	             demand ? gn_format_demand((int)resource, demand->value, text, sizeof text) : "-");
+	             demand ? gn_format_demand((int)resource, demand->value, text, sizeof text)
+	                    : "-");
 }
 
 void gn_ctl_print_vms(const Gnomon__V1__VmList *list)
 {
-	static const char *const heads[] = {"VM",        "STATE",   ">VCPUS",   ">CPU",   ">MEMORY",
+	static const char *const heads[] = {"VM",        "STATE",   ">VCPUS",   ">CPU", ">MEMORY",
 	                                    ">MEM USED", ">NET IN", ">NET OUT", "MODE", NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
@@ -47,7 +49,8 @@ void gn_ctl_print_vms(const Gnomon__V1__VmList *list)
 		gn_table_add(table, "%s", gn_text_vm_state(vm->state));
 		gn_table_add(table, a ? "%u/%u" : "-", a ? a->vcpus : 0, a ? a->vcpus_maximum : 0);
 		add_demand(table, vm, GNOMON__V1__RESOURCE__CPU);
-		gn_table_add(table, "%s", a ? gn_format_bytes(a->memory_bytes, text, sizeof text) : "-");
+		gn_table_add(table, "%s",
+		             a ? gn_format_bytes(a->memory_bytes, text, sizeof text) : "-");
 		add_demand(table, vm, GNOMON__V1__RESOURCE__MEMORY);
 		add_demand(table, vm, GNOMON__V1__RESOURCE__NETWORK_RX);
 		add_demand(table, vm, GNOMON__V1__RESOURCE__NETWORK_TX);
@@ -81,7 +84,8 @@ static void print_demands(const Gnomon__V1__Vm *vm)
 		const Gnomon__V1__Demand *d = vm->demands[i];
 
 		gn_table_add(table, "%s", gn_format_resource((int)d->resource));
-		gn_table_add(table, "%s", gn_format_demand((int)d->resource, d->value, text, sizeof text));
+		gn_table_add(table, "%s",
+		             gn_format_demand((int)d->resource, d->value, text, sizeof text));
 		gn_table_add(table, "%s",
 		             d->allocated ? gn_format_demand((int)d->resource, d->allocated, text,
 		                                             sizeof text)
@@ -92,8 +96,8 @@ static void print_demands(const Gnomon__V1__Vm *vm)
 
 static void print_ports(const Gnomon__V1__Vm *vm)
 {
-	static const char *const heads[] = {"PORT", "FRONT END", ">PACKETS IN", ">OUT", ">DROPPED IN",
-	                                    ">OUT", "SOCKET", NULL};
+	static const char *const heads[] = {"PORT",        "FRONT END", ">PACKETS IN", ">OUT",
+	                                    ">DROPPED IN", ">OUT",      "SOCKET",      NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
@@ -108,7 +112,8 @@ static void print_ports(const Gnomon__V1__Vm *vm)
 		gn_table_add(table, "%s", gn_format_count(c->tx_packets, text, sizeof text));
 		gn_table_add(table, "%" PRIu64, c->rx_dropped_ring + c->rx_dropped_meter);
 		gn_table_add(table, "%" PRIu64,
-		             c->tx_dropped_meter + c->tx_dropped_malformed + c->tx_dropped_isolated);
+		             c->tx_dropped_meter + c->tx_dropped_malformed +
+		                     c->tx_dropped_isolated);
 		gn_table_add(table, "%s", p->socket_path);
 	}
 	gn_table_print(table);
@@ -116,8 +121,8 @@ static void print_ports(const Gnomon__V1__Vm *vm)
 
 static void print_volumes(const Gnomon__V1__Vm *vm)
 {
-	static const char *const heads[] = {"VOLUME", "FRONT END", ">SIZE", ">READS", ">WRITES",
-	                                    ">ERRORS", "FILE", NULL};
+	static const char *const heads[] = {"VOLUME",  "FRONT END", ">SIZE", ">READS",
+	                                    ">WRITES", ">ERRORS",   "FILE",  NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 

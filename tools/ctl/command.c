@@ -14,7 +14,8 @@
 	"  --RESOURCE-headroom 0.2            added to the demand\n"                               \
 	"  --RESOURCE-dead-band 0.05          no change below this share\n"                        \
 	"  --RESOURCE-cooldown 60s, --RESOURCE-shrink-after 10min\n"                               \
-	"RESOURCE is cpu (values in vCPUs), memory, network-rx, network-tx, disk-read, disk-write\n" \
+	"RESOURCE is cpu (values in vCPUs), memory, network-rx, network-tx, disk-read, "           \
+	"disk-write\n"                                                                             \
 	"or disk-operations.\n\n"                                                                  \
 	"  gnomonctl policy set web-1 --mode enforce --cpu-max 4 --cpu-quantile 0.95\n"            \
 	"  gnomonctl policy set web-1 --memory-min 512MiB --memory-horizon 5min\n"
@@ -26,7 +27,8 @@
 	"  --memory SIZE --memory-step SIZE --memory-ceiling SIZE\n"                               \
 	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
 	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
-	"  --direction both|rx|tx --filter FILTER --truncate N --sample N   its mirror session\n\n" \
+	"  --direction both|rx|tx --filter FILTER --truncate N --sample N   its mirror "           \
+	"session\n\n"                                                                              \
 	"  gnomonctl shadow create web-1 --start\n"                                                \
 	"  gnomonctl shadow create web-1 --when 'cpu 3.5 for 5min' --vcpus 1\n"
 
@@ -38,7 +40,8 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
         {"vm", "list", gn_ctl_vm_list, "", "the VMs behind the card", "  gnomonctl vm list\n"},
         {"vm", "show", gn_ctl_vm_show, "VM", "one VM: allocation, demand, ports, volumes",
          "  gnomonctl vm show web-1\n"},
-        {"vm", "create", gn_ctl_vm_create, "VM [--nic NAME[,vlan=N][,queues=N]]... [--disk NAME,path=FILE[,ro][,queues=N]]...",
+        {"vm", "create", gn_ctl_vm_create,
+         "VM [--nic NAME[,vlan=N][,queues=N]]... [--disk NAME,path=FILE[,ro][,queues=N]]...",
          "put a VM behind the card",
          "  gnomonctl vm create web-1 --nic net0,vlan=10 --disk vda,path=/vm/web-1.raw\n"},
         {"vm", "delete", gn_ctl_vm_delete, "VM", "take a VM from behind the card (its disks stay)",
@@ -69,7 +72,8 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
         {"mirror", "delete", gn_ctl_mirror_delete, "VM SESSION", "end a mirror session", NULL},
         {"policy", "get", gn_ctl_policy_get, "VM", "what may be changed, and how", NULL},
         {"policy", "set", gn_ctl_policy_set, "VM options", "change a policy", POLICY_HELP},
-        {"plan", "list", gn_ctl_plan_list, "[VM] [--pending] [--limit N]", "plans, newest first", NULL},
+        {"plan", "list", gn_ctl_plan_list, "[VM] [--pending] [--limit N]", "plans, newest first",
+         NULL},
         {"plan", "show", gn_ctl_plan_show, "PLAN", "one plan: why, what, and what came of it",
          "  gnomonctl plan show 17\n"},
         {"plan", "approve", gn_ctl_plan_approve, "PLAN", "carry out a pending plan", NULL},
@@ -121,7 +125,8 @@ void gn_ctl_print_overview(void)
 	puts("  completion       bash|zsh: a script for the shell\n"
 	     "\n"
 	     "  --config FILE    default: $GNOMONCTL_CONFIG, then ~/.config/gnomon/ctl.yaml\n"
-	     "  --server URL     tls+tcp://card:7443, or ipc:///run/gnomon/gnomond.ipc on the card\n"
+	     "  --server URL     tls+tcp://card:7443, or ipc:///run/gnomon/gnomond.ipc on the "
+	     "card\n"
 	     "  --events URL     where the card publishes events\n"
 	     "  --ca, --cert, --key FILE   who signs cards; our certificate and its key\n"
 	     "  --timeout 10s    how long to wait for an answer\n"
@@ -159,7 +164,8 @@ int gn_ctl_print_completion(const char *shell)
 		return -EINVAL;
 	if (!strcmp(shell, "zsh"))
 		puts("autoload -U +X bashcompinit && bashcompinit");
-	puts("_gnomonctl() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} choices\n"
+	puts("_gnomonctl() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} "
+	     "choices\n"
 	     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then");
 	printf("\t\tchoices='");
 	print_words(NULL);

@@ -14,8 +14,9 @@ struct file {
 	char *server, *events, *ca, *cert, *key;
 };
 
-#define TEXT(key) \
-	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, key, 1, 4096)
+#define TEXT(key)                                                                                  \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, key,   \
+	                       1, 4096)
 static const cyaml_schema_field_t fields[] = {
         TEXT(server), TEXT(events), TEXT(ca), TEXT(cert), TEXT(key), CYAML_FIELD_END,
 };
@@ -73,7 +74,8 @@ static int load_file(const char *named, struct file **out, struct gn_status *sta
 		return 0;
 	error = cyaml_load_file(path, &config, &schema, (cyaml_data_t **)out, NULL);
 	if (error == CYAML_ERR_FILE_OPEN)
-		return gn_status_set(status, GN_NOT_FOUND, "%s: cannot be opened: check --config", path);
+		return gn_status_set(status, GN_NOT_FOUND, "%s: cannot be opened: check --config",
+		                     path);
 	if (error != CYAML_OK)
 		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s", path,
 		                     text[0] ? text : cyaml_strerror(error));
@@ -100,8 +102,8 @@ static int check(const struct gn_ctl_settings *s, struct gn_status *status)
 	                     missing, missing);
 }
 
-int gn_ctl_connection_create(const struct gn_ctl_settings *settings,
-                             struct gn_ctl_connection **out, struct gn_status *status)
+int gn_ctl_connection_create(const struct gn_ctl_settings *settings, struct gn_ctl_connection **out,
+                             struct gn_status *status)
 {
 	struct gn_ctl_connection *c = calloc(1, sizeof *c);
 	int rc;
@@ -178,18 +180,17 @@ int gn_ctl_connection_call(struct gn_ctl_connection *c, const char *method,
 	                                   (unsigned)index, request, timeout_us, reply, status);
 }
 
-int gn_ctl_connection_subscribe(struct gn_ctl_connection *c, gn_channel_event *event,
-                                void *context, struct gn_channel_subscriber **out,
-                                struct gn_status *status)
+int gn_ctl_connection_subscribe(struct gn_ctl_connection *c, gn_channel_event *event, void *context,
+                                struct gn_channel_subscriber **out, struct gn_status *status)
 {
 	struct gn_channel_tls tls;
 
 	if (!c->settings.events)
-		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "the address of the events is not known: give --events, or write "
-		                     "'events: URL' to the configuration file");
-	return gn_channel_subscriber_create(c->settings.events,
-	                                    tls_for(&c->settings, c->settings.events, &tls),
-	                                    "events", &gnomon__v1__event__descriptor, event,
-	                                    context, out, status);
+		return gn_status_set(
+		        status, GN_INVALID_ARGUMENT,
+		        "the address of the events is not known: give --events, or write "
+		        "'events: URL' to the configuration file");
+	return gn_channel_subscriber_create(
+	        c->settings.events, tls_for(&c->settings, c->settings.events, &tls), "events",
+	        &gnomon__v1__event__descriptor, event, context, out, status);
 }

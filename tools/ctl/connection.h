@@ -16,8 +16,8 @@ struct gn_ctl_connection;
 
 /* Reads the file (which may be missing when the settings say all) and checks that nothing
  * is missing; dials only when first used. */
-int gn_ctl_connection_create(const struct gn_ctl_settings *settings,
-                             struct gn_ctl_connection **out, struct gn_status *status);
+int gn_ctl_connection_create(const struct gn_ctl_settings *settings, struct gn_ctl_connection **out,
+                             struct gn_status *status);
 void gn_ctl_connection_destroy(struct gn_ctl_connection *connection);
 
 /* Calls Control/<method>. The caller owns '*reply'. */

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* 'base' is 1000 or 1024; three significant places, no trailing zeros after a point. */
-static char *scaled(uint64_t value, unsigned base, const char *const *units, char *text, size_t size)
+static char *scaled(uint64_t value, unsigned base, const char *const *units, char *text,
+                    size_t size)
 {
 	uint64_t whole = value, rest = 0;
 	int i = 0;
@@ -52,8 +53,8 @@ char *gn_format_milli_vcpu(int64_t milli, char *text, size_t size)
 {
 	uint64_t absolute = milli < 0 ? -(uint64_t)milli : (uint64_t)milli;
 
-	snprintf(text, size, "%s%" PRIu64 ".%02" PRIu64 " vCPU", milli < 0 ? "-" : "", absolute / 1000,
-	         absolute % 1000 / 10);
+	snprintf(text, size, "%s%" PRIu64 ".%02" PRIu64 " vCPU", milli < 0 ? "-" : "",
+	         absolute / 1000, absolute % 1000 / 10);
 	return text;
 }
 
@@ -71,8 +72,8 @@ char *gn_format_duration(uint64_t us, char *text, size_t size)
 	while (i < 5 && us < units[i].us)
 		i++;
 	if (i < 3 && us % units[i].us / units[i + 1].us)
-		snprintf(text, size, "%" PRIu64 " %s %" PRIu64 " %s", us / units[i].us, units[i].name,
-		         us % units[i].us / units[i + 1].us, units[i + 1].name);
+		snprintf(text, size, "%" PRIu64 " %s %" PRIu64 " %s", us / units[i].us,
+		         units[i].name, us % units[i].us / units[i + 1].us, units[i + 1].name);
 	else
 		snprintf(text, size, "%" PRIu64 " %s", us / units[i].us, units[i].name);
 	return text;
@@ -97,7 +98,7 @@ char *gn_format_when(uint64_t then_us, uint64_t now_us, char *text, size_t size)
 	return text;
 }
 
-static const char *const resources[] = {"?",         "cpu",        "memory",         "network rx",
+static const char *const resources[] = {"?",          "cpu",       "memory",     "network rx",
                                         "network tx", "disk read", "disk write", "disk operations"};
 #define N_RESOURCES (sizeof resources / sizeof resources[0])
 

@@ -8,10 +8,10 @@
 
 #define GN_FORMAT_SIZE 48
 
-char *gn_format_bytes(uint64_t bytes, char *text, size_t size);      /* "1.5 GiB" */
-char *gn_format_count(uint64_t count, char *text, size_t size);      /* "12,345,678" */
-char *gn_format_milli_vcpu(int64_t milli, char *text, size_t size);  /* "1.50 vCPU" */
-char *gn_format_duration(uint64_t us, char *text, size_t size);      /* "2 d 3 h", "850 ms" */
+char *gn_format_bytes(uint64_t bytes, char *text, size_t size);     /* "1.5 GiB" */
+char *gn_format_count(uint64_t count, char *text, size_t size);     /* "12,345,678" */
+char *gn_format_milli_vcpu(int64_t milli, char *text, size_t size); /* "1.50 vCPU" */
+char *gn_format_duration(uint64_t us, char *text, size_t size);     /* "2 d 3 h", "850 ms" */
 /* "3 min ago", "in 5 s", "never" for 0. Both wall times, microseconds. */
 char *gn_format_when(uint64_t then_us, uint64_t now_us, char *text, size_t size);
 /* A value of the resource in its unit: "1.20 vCPU", "80 MiB", "1.5 Mbit/s", "2 MiB/s". */

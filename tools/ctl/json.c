@@ -27,7 +27,8 @@ static json_t *bytes_to_json(const ProtobufCBinaryData *bytes)
 
 static json_t *enum_to_json(const ProtobufCFieldDescriptor *field, int value)
 {
-	const ProtobufCEnumValue *named = protobuf_c_enum_descriptor_get_value(field->descriptor, value);
+	const ProtobufCEnumValue *named =
+	        protobuf_c_enum_descriptor_get_value(field->descriptor, value);
 
 	return named ? json_string(named->name) : json_integer(value);
 }
@@ -130,7 +131,8 @@ static json_t *message_to_json(const ProtobufCMessage *message)
 		if (field->label == PROTOBUF_C_LABEL_REPEATED)
 			json_object_set_new(object, field->name, repeated_to_json(field, base));
 		else if (!is_absent(field, base))
-			json_object_set_new(object, field->name, value_to_json(field, base + field->offset));
+			json_object_set_new(object, field->name,
+			                    value_to_json(field, base + field->offset));
 	}
 	return object;
 }

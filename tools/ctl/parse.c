@@ -75,9 +75,12 @@ static int parse_scaled(const char *text, const struct unit *units, uint64_t *ou
 int gn_parse_bytes(const char *text, uint64_t *out)
 {
 	static const struct unit units[] = {
-	        {"", 1},          {"B", 1},         {"K", 1 << 10},   {"KiB", 1 << 10},
-	        {"M", 1 << 20},   {"MiB", 1 << 20}, {"G", 1 << 30},   {"GiB", 1 << 30},
-	        {"T", 1ull << 40}, {"TiB", 1ull << 40}, {NULL, 0},
+	        {"", 1},           {"B", 1},
+	        {"K", 1 << 10},    {"KiB", 1 << 10},
+	        {"M", 1 << 20},    {"MiB", 1 << 20},
+	        {"G", 1 << 30},    {"GiB", 1 << 30},
+	        {"T", 1ull << 40}, {"TiB", 1ull << 40},
+	        {NULL, 0},
 	};
 
 	return parse_scaled(text, units, out);
@@ -103,9 +106,18 @@ int gn_parse_milli(const char *text, uint64_t *out)
 int gn_parse_bits(const char *text, uint64_t *out)
 {
 	static const struct unit units[] = {
-	        {"", 1},           {"bit", 1},        {"k", 1000},          {"kbit", 1000},
-	        {"M", 1000000},    {"Mbit", 1000000}, {"G", 1000000000},    {"Gbit", 1000000000},
-	        {"Gbit/s", 1000000000}, {"Mbit/s", 1000000}, {"kbit/s", 1000}, {NULL, 0},
+	        {"", 1},
+	        {"bit", 1},
+	        {"k", 1000},
+	        {"kbit", 1000},
+	        {"M", 1000000},
+	        {"Mbit", 1000000},
+	        {"G", 1000000000},
+	        {"Gbit", 1000000000},
+	        {"Gbit/s", 1000000000},
+	        {"Mbit/s", 1000000},
+	        {"kbit/s", 1000},
+	        {NULL, 0},
 	};
 
 	return parse_scaled(text, units, out);

@@ -49,7 +49,8 @@ void gn_table_add(struct gn_table *table, const char *format, ...)
 			*c = '?';
 	if (table->n_cells == table->capacity) {
 		table->capacity = table->capacity ? 2 * table->capacity : 64;
-		table->cells = checked(realloc(table->cells, table->capacity * sizeof *table->cells));
+		table->cells =
+		        checked(realloc(table->cells, table->capacity * sizeof *table->cells));
 	}
 	table->cells[table->n_cells++] = checked(strdup(text));
 }
@@ -69,7 +70,8 @@ static void print_cell(const char *text, int width, int is_right, int is_last, i
 	int shown = width_of(text);
 
 	if (is_last && !is_right) {
-		printf("%.*s", room > 0 && (int)strlen(text) > room ? room : (int)strlen(text), text);
+		printf("%.*s", room > 0 && (int)strlen(text) > room ? room : (int)strlen(text),
+		       text);
 		return;
 	}
 	if (is_right)
@@ -97,8 +99,8 @@ static void print_row(const struct gn_table *table, const char *const *cells, co
 	int room = terminal_width();
 
 	for (unsigned c = 0; c < table->n_columns; c++) {
-		print_cell(cells[c], widths[c], table->heads[c][0] == '>', c == table->n_columns - 1,
-		           room);
+		print_cell(cells[c], widths[c], table->heads[c][0] == '>',
+		           c == table->n_columns - 1, room);
 		room -= room ? widths[c] + 2 : 0;
 		if (room < 0)
 			room = 1;

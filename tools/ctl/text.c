@@ -16,7 +16,8 @@ static const char *lower(const ProtobufCEnumDescriptor *descriptor, int value)
 	if (!named || value == 0)
 		return "unknown";
 	for (; named->name[i] && i < 39; i++)
-		text[i] = named->name[i] == '_' ? ' ' : (char)tolower((unsigned char)named->name[i]);
+		text[i] =
+		        named->name[i] == '_' ? ' ' : (char)tolower((unsigned char)named->name[i]);
 	text[i] = '\0';
 	return text;
 }

@@ -1,0 +1,22 @@
+/* session.h - a mirror session's settings from options, for 'mirror set' and shadows. */
+#ifndef GN_CTL_SESSION_H
+#define GN_CTL_SESSION_H
+
+#include "proto/gnomon/v1/control.pb-c.h"
+#include "tools/ctl/ctl.h"
+
+#define GN_SESSION_FILTERS 16
+
+struct gn_ctl_session {
+	Gnomon__V1__Mirror mirror;
+	Gnomon__V1__MirrorFilter filters[GN_SESSION_FILTERS];
+	Gnomon__V1__MirrorFilter *filter_of[GN_SESSION_FILTERS];
+	Gnomon__V1__TunnelSink tunnel;
+};
+
+/* Takes --direction, --filter, --truncate and --sample. Returns whether any was given. */
+bool gn_ctl_session_options(struct gn_ctl_arguments *arguments, struct gn_ctl_session *session);
+/* Takes --sink; ends the program when it is missing or none. */
+void gn_ctl_session_sink(struct gn_ctl_arguments *arguments, struct gn_ctl_session *session);
+
+#endif
