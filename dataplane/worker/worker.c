@@ -20,7 +20,7 @@
 
 #define MAX_POLLABLES 512
 #define MAX_CALLS     64
-#define SPIN_US       50   /* idle time before a sleep: shorter than a request's round trip */
+#define SPIN_US       10   /* idle time before a sleep; see README of dataplane/blk */
 #define DEAF_SLEEP_US 1000 /* longest sleep while a descriptor cannot be watched */
 
 struct call {
