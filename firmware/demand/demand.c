@@ -147,6 +147,17 @@ static void from_disk(const Gnomon__V1__Sample *sample, const struct gn_demand_l
 	    limits->disk_operations, 0);
 }
 
+/* On a busy host a VM gets less than it asks for: the time that it was ready to run and
+ * had to wait is demand as well, up to what it is allowed. */
+static uint64_t cpu_demand(const Gnomon__V1__CpuSample *cpu)
+{
+	uint64_t wanted = least(cpu->used_milli, MAX_VALUE) + least(cpu->wait_milli, MAX_VALUE);
+	uint64_t most =
+	        cpu->allocated_milli > cpu->used_milli ? cpu->allocated_milli : cpu->used_milli;
+
+	return cpu->allocated_milli ? least(wanted, most) : cpu->used_milli;
+}
+
 void gn_demand_from_sample(const Gnomon__V1__Sample *sample, const struct gn_demand_limits *limits,
                            uint32_t maximum_vcpus, struct gn_demand *demand)
 {
@@ -163,7 +174,7 @@ void gn_demand_from_sample(const Gnomon__V1__Sample *sample, const struct gn_dem
 	if (sample->disk)
 		from_disk(sample, limits, demand);
 	if (sample->cpu)
-		set(demand, GN_RESOURCE_CPU, sample->cpu->used_milli, sample->cpu->allocated_milli,
+		set(demand, GN_RESOURCE_CPU, cpu_demand(sample->cpu), sample->cpu->allocated_milli,
 		    (uint64_t)maximum_vcpus * 1000);
 	if (sample->memory) {
 		set(demand, GN_RESOURCE_MEMORY, sample->memory->used_bytes,

@@ -64,7 +64,9 @@ struct gn_demand_limits {
 };
 
 /* Each part of 'sample' that is present sets its resources; the others are left as they
- * are. A sample with period 0 sets nothing. 'maximum_vcpus' is the definition's. */
+ * are. CPU demand is what the VM would have used on an idle host: the time that it ran and
+ * the time that it was ready to run, at most its allocation. A sample with period 0 sets nothing.
+ * 'maximum_vcpus' is the definition's. */
 void gn_demand_from_sample(const Gnomon__V1__Sample *sample, const struct gn_demand_limits *limits,
                            uint32_t maximum_vcpus, struct gn_demand *demand);
 

@@ -252,6 +252,37 @@ static void a_sample_becomes_demand_in_the_resources_units(void **state)
 	assert_false(demand.values[GN_RESOURCE_CPU].valid);
 }
 
+static void waiting_for_a_busy_host_is_demand(void **state)
+{
+	static const struct {
+		uint64_t used, wait, allocated, want;
+	} cases[] = {
+	        {500, 0, 1000, 500},    {500, 300, 1000, 800},
+	        {500, 900, 1000, 1000}, {1050, 0, 1000, 1050},
+	        {250, 900, 0, 250},     {UINT64_MAX, UINT64_MAX, 1000, 0},
+	        {0, 0, 2000, 0},        {100, UINT64_MAX, 2000, 2000},
+	};
+	const struct gn_demand_limits limits = {0};
+	size_t i;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		Gnomon__V1__Sample sample = GNOMON__V1__SAMPLE__INIT;
+		Gnomon__V1__CpuSample cpu = GNOMON__V1__CPU_SAMPLE__INIT;
+		struct gn_demand demand = {0};
+
+		cpu.used_milli = cases[i].used;
+		cpu.wait_milli = cases[i].wait;
+		cpu.allocated_milli = cases[i].allocated;
+		sample.cpu = &cpu;
+		sample.period_us = SECOND_US;
+		gn_demand_from_sample(&sample, &limits, 4, &demand);
+		if (cases[i].used == UINT64_MAX)
+			assert_in_range(demand.values[GN_RESOURCE_CPU].value, 0, (int64_t)1 << 48);
+		else
+			assert_int_equal(demand.values[GN_RESOURCE_CPU].value, cases[i].want);
+	}
+}
+
 static void absurd_counts_are_clamped(void **state)
 {
 	Gnomon__V1__Sample sample = GNOMON__V1__SAMPLE__INIT;
@@ -314,6 +345,7 @@ int main(void)
 	        cmocka_unit_test(memory_is_the_guests_word_or_the_hosts),
 	        cmocka_unit_test(quota_lowers_the_allocation),
 	        cmocka_unit_test(a_sample_becomes_demand_in_the_resources_units),
+	        cmocka_unit_test(waiting_for_a_busy_host_is_demand),
 	        cmocka_unit_test(absurd_counts_are_clamped),
 	        cmocka_unit_test(values_read_as_a_person_writes_them),
 	};

@@ -16,7 +16,7 @@
 const struct gn_policy_rules gn_policy_defaults[GN_RESOURCE_END] = {
         [GN_RESOURCE_CPU] = {950, MINUTE_US, 1000, 0, 1000, 200, 50, MINUTE_US, 10 * MINUTE_US,
                              4000},
-        [GN_RESOURCE_MEMORY] = {950, MINUTE_US, 256 * MIB, 0, 64 * MIB, 150, 50, MINUTE_US,
+        [GN_RESOURCE_MEMORY] = {950, MINUTE_US, 64 * MIB, 0, 64 * MIB, 150, 50, MINUTE_US,
                                 30 * MINUTE_US, 4 * GIB},
         [GN_RESOURCE_NETWORK_RX] = {990, MINUTE_US, 1000000, 0, 1000000, 500, 100, MINUTE_US,
                                     30 * MINUTE_US, 0},
