@@ -207,7 +207,7 @@ static int start_dpdk(struct process *process)
 	struct eal_args args = {.n = 0};
 
 	make_eal_args(process, &args);
-	rte_log_set_global_level(RTE_LOG_WARNING);
+	rte_log_set_global_level(RTE_LOG_ERR);
 	if (rte_eal_init(args.n, args.argv) < 0) {
 		gn_log(GN_LOG_ERROR, "DPDK does not start (%s): %s", rte_strerror(rte_errno),
 		       process->board->hugepages
@@ -218,6 +218,8 @@ static int start_dpdk(struct process *process)
 	}
 	process->eal = true;
 	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
+	/* It reports every kernel feature that it then does without. */
+	rte_log_set_level_pattern("pmd.net.tap", RTE_LOG_CRIT);
 	return 0;
 }
 

@@ -151,8 +151,7 @@ static int make_driver(struct gn_dataplane *dp, struct gn_dp_port *port, struct 
 	                  ? gn_port_ethdev_create(dp->network, &config, &port->port, status)
 	                  : gn_port_vhost_create(dp->network, &config, &port->port, status);
 
-	if (!err && port->vm && *spec->socket_path &&
-	    gn_ram_bind(spec->socket_path, spec->vm) != 0)
+	if (!err && port->vm && *spec->socket_path && gn_ram_bind(spec->socket_path, spec->vm) != 0)
 		err = gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory for port '%s'",
 		                    spec->name);
 	if (!err)

@@ -65,6 +65,7 @@ static void read_ports(void *arg)
 		to->tx_dropped_isolated = c->tx_dropped_isolated;
 		to->tx_flooded = c->tx_flooded;
 		to->tx_dropped_spoofed = c->tx_dropped_spoofed;
+		to->tx_flood_limited = c->tx_flood_limited;
 	}
 }
 

@@ -358,17 +358,38 @@ static void queue_for(struct gn_graph *graph, struct gn_port *to, struct rte_mbu
 	out->packets[out->n++] = packet;
 }
 
+/* Whether 'from' may make a copy for every port once more. */
+static bool may_flood(const struct gn_graph *graph, struct gn_port *from, uint32_t now_ms)
+{
+	uint32_t passed_ms = now_ms - from->flood_ms;
+
+	if (from->uplink)
+		return true;
+	if (passed_ms) {
+		passed_ms = RTE_MIN(passed_ms, GN_GRAPH_FLOOD_BURST / GN_GRAPH_FLOOD_PER_MS);
+		from->flood_room = RTE_MIN(from->flood_room + passed_ms * GN_GRAPH_FLOOD_PER_MS,
+		                           GN_GRAPH_FLOOD_BURST);
+		from->flood_ms = now_ms;
+	}
+	if (from->flood_room < graph->n_ports)
+		return false;
+	from->flood_room -= graph->n_ports;
+	return true;
+}
+
 /* To every port of the VLAN, each with a reference of its own. */
 static void flood(struct gn_graph *graph, struct gn_port *from, struct rte_mbuf *mbuf,
-                  struct gn_packet *packet)
+                  struct gn_packet *packet, uint32_t now_ms)
 {
+	bool to_all = may_flood(graph, from, now_ms);
 	unsigned i;
 
 	from->counters.tx_flooded++;
+	from->counters.tx_flood_limited += !to_all;
 	for (i = 0; i < graph->n_ports; i++) {
 		struct gn_port *to = graph->active[i];
 
-		if (to == from || to->isolated || !to->connected ||
+		if (to == from || to->isolated || !to->connected || !(to_all || to->uplink) ||
 		    !gn_port_allows_vlan(to, packet->vlan))
 			continue;
 		rte_pktmbuf_refcnt_update(mbuf, 1);
@@ -385,7 +406,8 @@ static void distribute(struct gn_graph *graph, struct gn_port *from, const struc
 
 	for (i = 0; i < burst->n; i++) {
 		if (ports[i] == GN_FDB_NO_PORT)
-			flood(graph, from, burst->mbufs[i], burst->packets[i]);
+			flood(graph, from, burst->mbufs[i], burst->packets[i],
+			      (uint32_t)(now / graph->cycles_per_ms));
 		else if (ports[i] == from->index)
 			rte_pktmbuf_free(burst->mbufs[i]); /* it is where it came from */
 		else

@@ -105,6 +105,7 @@ int gn_graph_port_add(struct gn_graph *graph, struct gn_port *port, struct gn_vm
 	port->graph = graph;
 	port->vm = vm;
 	port->connected = false;
+	port->flood_room = GN_GRAPH_FLOOD_BURST;
 	graph->ports[index] = port;
 	graph->active[graph->n_ports++] = port;
 	err = start_polling(graph, port);

@@ -8,6 +8,10 @@
  * packets of one target leave together, and nothing is kept after the burst: when it ends,
  * every packet is sent, dropped and counted, or a mirror's.
  *
+ * Floods: a guest's broadcasts, multicasts and packets to unknown addresses cost a copy for
+ * each port. A guest may cause GN_GRAPH_FLOOD_PER_MS copies a millisecond, with bursts of up
+ * to GN_GRAPH_FLOOD_BURST; above that, its floods reach uplinks only.
+ *
  * Owner: lcore, all of it but create and destroy: call the rest inside gn_worker_call(), or
  * on any one thread when there is no worker (tests). */
 #ifndef GN_DATAPLANE_GRAPH_H
@@ -20,6 +24,9 @@
 #include "dataplane/mirror/mirror.h"
 #include "dataplane/port/port.h"
 #include "dataplane/switch/fdb.h"
+
+#define GN_GRAPH_FLOOD_PER_MS 100u
+#define GN_GRAPH_FLOOD_BURST  8192u
 
 /* A VM as its packets see it. Made by control, owned by the lcore while a port refers to it. */
 struct gn_vm {

@@ -322,6 +322,34 @@ static void meters_drop_what_is_too_much(void **state)
 	assert_true(b.port.counters.rx_dropped_meter > 0);
 }
 
+static void floods_are_bounded(void **state)
+{
+	unsigned i;
+
+	for (i = 0; i < 4 * GN_GRAPH_FLOOD_BURST / 4; i++) {
+		send_udp(&a, 0xff, 1, 0);
+		gn_fakeport_empty(&c);
+		gn_fakeport_empty(&net);
+		b.n = 0;
+		b.room = GN_FAKEPORT_MAX;
+	}
+	/* Four ports: a quarter of the packets went to all, every one to the uplink. */
+	assert_int_equal(a.port.counters.tx_flooded, GN_GRAPH_FLOOD_BURST);
+	assert_int_equal(b.port.counters.rx_packets, GN_GRAPH_FLOOD_BURST / 4);
+	assert_int_equal(net.port.counters.rx_packets, GN_GRAPH_FLOOD_BURST);
+	assert_int_equal(a.port.counters.tx_flood_limited, GN_GRAPH_FLOOD_BURST * 3 / 4);
+	now += HZ / 1000;
+	send_udp(&a, 0xff, 1, 0);
+	assert_int_equal(b.n, 1);
+	for (i = 0; i < GN_GRAPH_FLOOD_BURST; i++) { /* the network is not held back */
+		send_udp(&net, 0xff, 9, 0);
+		gn_fakeport_empty(&c);
+		a.n = b.n = 0;
+		a.room = b.room = GN_FAKEPORT_MAX;
+	}
+	assert_int_equal(net.port.counters.tx_flood_limited, 0);
+}
+
 static void removed_port_is_forgotten(void **state)
 {
 	send_udp(&a, 0xff, 1, 0);
@@ -584,6 +612,7 @@ int main(void)
 	        T(isolated_port_hears_and_says_nothing),
 	        T(full_ring_is_counted_on_both_sides),
 	        T(meters_drop_what_is_too_much),
+	        T(floods_are_bounded),
 	        T(removed_port_is_forgotten),
 	        T(many_ports_come_and_go),
 	        T(aged_address_is_flooded),

@@ -9,6 +9,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_log.h>
 #include "dataplane/graph/graph.h"
 
 #define N_DESCRIPTORS 1024
@@ -84,6 +85,7 @@ static void find_descriptors(struct ethdev_port *e)
 			break;
 		pollable->fds[pollable->n_fds++] = fd;
 	}
+	rte_log_set_level_pattern("lib.ethdev", RTE_LOG_WARNING);
 	if (i < e->port.n_rx_queues) {
 		pollable->n_fds = 0;
 		pollable->max_sleep_us = POLL_US;

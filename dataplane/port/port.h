@@ -61,6 +61,7 @@ struct gn_port_counters {
 	uint64_t tx_dropped_isolated;
 	uint64_t tx_dropped_spoofed;
 	uint64_t tx_flooded;
+	uint64_t tx_flood_limited;
 };
 
 /* Packets of one burst on their way to one port. */
@@ -95,6 +96,8 @@ struct gn_port {
 	uint16_t n_tx_queues;
 	bool connected;
 	bool done_when_sent; /* immutable: the driver keeps no packet after 'tx' returned */
+	uint32_t flood_ms;   /* when 'flood_room' was filled last */
+	uint32_t flood_room; /* copies that floods from here may still make */
 	struct gn_port_counters counters;
 	struct gn_port_out out;
 };
