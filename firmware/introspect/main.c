@@ -5,15 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <systemd/sd-daemon.h>
 #include "firmware/core/clock.h"
 #include "firmware/core/log.h"
 #include "firmware/introspect/dump.h"
 #include "firmware/introspect/observer.h"
 #include "firmware/introspect/print.h"
+#include "firmware/introspect/service.h"
 
 #define PROCESS "gnomon-introspect"
 
@@ -167,6 +170,71 @@ static int run_dump(const struct options *o)
 	return code;
 }
 
+/* ---- a dataplane's VMs -------------------------------------------------------------------- */
+
+static int stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* Before other threads exist, so that all of them leave the signals to the loop. */
+static int make_loop(sd_event **event)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (sd_event_default(event) < 0 ||
+	    sd_event_add_signal(*event, NULL, SIGTERM, stop, NULL) < 0 ||
+	    sd_event_add_signal(*event, NULL, SIGINT, stop, NULL) < 0)
+		return -1;
+	sd_event_set_watchdog(*event, true);
+	return 0;
+}
+
+static int serve(const struct gn_introspect_config *config)
+{
+	struct gn_introspect_service *service = NULL;
+	struct gn_status status;
+	sd_event *event = NULL;
+	int code = 1;
+
+	if (make_loop(&event) != 0) {
+		gn_log(GN_LOG_ERROR, "no event loop");
+	} else if (gn_introspect_service_create(event, config, &service, &status) != 0) {
+		gn_log(GN_LOG_ERROR, "%s", status.message);
+	} else {
+		gn_log(GN_LOG_INFO, "publishes on %s", config->publish_url);
+		sd_notify(0, "READY=1");
+		code = sd_event_loop(event) < 0 ? 1 : 0;
+		sd_notify(0, "STOPPING=1");
+	}
+	gn_introspect_service_destroy(service);
+	sd_event_unref(event);
+	return code;
+}
+
+static int run_config(const struct options *o)
+{
+	struct gn_introspect_config *config;
+	struct gn_status status;
+	int code = 0;
+
+	if (gn_introspect_config_load(o->config, &config, &status) != 0) {
+		gn_log(GN_LOG_ERROR, "%s", status.message);
+		return 1;
+	}
+	if (o->check_only)
+		printf("%s is good\n", o->config);
+	else
+		code = serve(config);
+	gn_introspect_config_free(config);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.passes = 1, .period_us = 1000000};
@@ -175,5 +243,5 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	gn_log_init(PROCESS, GN_LOG_INFO);
-	return run_dump(&options);
+	return options.config ? run_config(&options) : run_dump(&options);
 }

@@ -5,5 +5,9 @@ introspect_find.src := $(introspect_memory.src) $(addprefix firmware/introspect/
 introspect_read.src := $(introspect_find.src) $(addprefix firmware/introspect/,walk.c globals.c klog.c)
 introspect.src := $(introspect_read.src) $(addprefix firmware/introspect/,top.c signs.c report.c \
 	observer.c)
-$(eval $(call prog,gnomon-introspect,firmware/introspect/main.c firmware/introspect/dump.c \
-	firmware/introspect/print.c $(introspect.src) $(core.src),-lbpf))
+# The processes around it.
+introspect_shell.src := $(addprefix firmware/introspect/,sandbox.c child.c source.c publish.c service.c \
+	config.c dump.c print.c)
+INTROSPECT_LIBS = $(NNG_LIBS) -lbpf -lseccomp -lsystemd -lcyaml -lyaml
+$(eval $(call prog,gnomon-introspect,firmware/introspect/main.c $(introspect.src) \
+	$(introspect_shell.src) $(channel.src) $(core.src),$(INTROSPECT_LIBS)))

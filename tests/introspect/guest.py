@@ -13,16 +13,16 @@ import time
 class Guest:
     """Boots on creation. 'memory' is the path of the guest's RAM, shared with QEMU."""
 
-    def __init__(self, kernel, initramfs, cpus=2, mib=256, machine=None, append="", extra=()):
+    def __init__(self, kernel, initramfs, cpus=2, mib=256, arm=False, cpu="max", append="",
+                 extra=()):
         self.directory = tempfile.mkdtemp(prefix="gni-", dir="/dev/shm")
         self.memory = f"{self.directory}/ram"
         self.mib = mib
         self.process = None
-        self.arm = machine is not None
-        program = "qemu-system-aarch64" if self.arm else "qemu-system-x86_64"
-        machine = machine or ["-machine", "q35", "-cpu", "max"]
-        tty = "ttyAMA0" if self.arm else "ttyS0"
-        command = [program, "-accel", "tcg", *machine, "-smp", str(cpus), "-m", f"{mib}M",
+        program = "qemu-system-aarch64" if arm else "qemu-system-x86_64"
+        tty = "ttyAMA0" if arm else "ttyS0"
+        command = [program, "-accel", "tcg", "-machine", "virt" if arm else "q35", "-cpu", cpu,
+                   "-smp", str(cpus), "-m", f"{mib}M",
                    "-object", f"memory-backend-file,id=ram,mem-path={self.memory},size={mib}M,"
                    "share=on", *(["-numa", "node,memdev=ram"]),
                    "-nodefaults", "-display", "none", "-kernel", kernel, "-initrd", initramfs,
