@@ -99,6 +99,20 @@ static int check_id(const struct gn_command *c, struct gn_status *status)
 	return 0;
 }
 
+/* It goes into the host's log, where it shall be one line. */
+static int check_reason(const struct gn_command *c, struct gn_status *status)
+{
+	const char *p;
+
+	for (p = c->reason; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return gn_status_set(status, GN_INVALID_ARGUMENT,
+			                     "the reason has a control character 0x%02x; use "
+			                     "one line of text",
+			                     (unsigned char)*p);
+	return 0;
+}
+
 int gn_command_check_deadline(const struct gn_command *c, uint64_t now_us, struct gn_status *status)
 {
 	if (now_us > c->deadline_us)
@@ -353,6 +367,8 @@ int gn_command_check(const struct gn_command *c, const struct gn_command_limits 
 
 	if (!error)
 		error = gn_command_check_deadline(c, now_us, status);
+	if (!error)
+		error = check_reason(c, status);
 	if (!error)
 		error = check_vm(c, status);
 	if (error)

@@ -210,6 +210,11 @@ static void sizes(void **state)
 	c = vcpus(2);
 	assert_true(gn_command_vm_allowed(&limits, "db-7"));
 	assert_false(gn_command_vm_allowed(&limits, "mail-1"));
+	strcpy(c.reason, "demand at 12:00\n<3>gnomon-shim: forged");
+	assert_int_equal(check(&c), GN_INVALID_ARGUMENT);
+	strcpy(c.reason, "P95 of demand at 12:00 is 2\xc2\xb7"
+	                 "5 vCPUs");
+	assert_int_equal(check(&c), GN_OK);
 	strcpy(c.vm, "../web-1");
 	assert_int_equal(check(&c), GN_INVALID_ARGUMENT);
 	c = vcpus(1);

@@ -104,18 +104,30 @@ static void operation_free(struct operation *op)
 	free(op);
 }
 
+/* One line, whatever the network or libvirt put into it. */
+static void log_line(struct gn_service *s, enum gn_log_level level, char *line)
+{
+	char *p;
+
+	for (p = line; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
+	gn_log_limited(&s->log_limit, level, "%s", line);
+}
+
 static void log_result(struct gn_service *s, const struct gn_execution *e)
 {
 	const struct gn_command *c = &e->command;
 	bool ok = e->result.status.code == GN_OK;
+	char line[1200];
 
-	gn_log_limited(&s->log_limit, ok ? GN_LOG_INFO : GN_LOG_WARNING,
-	               "vms/%s: %s %s%s: %s%s%s (reason: %.200s)", c->vm,
-	               gn_command_kind_name(c->kind), c->id, e->result.repeated ? " again" : "",
-	               gn_code_name(e->result.status.code), ok ? "" : ": ",
-	               ok ? "" : e->result.status.message, c->reason[0] ? c->reason : "none given");
+	snprintf(line, sizeof line, "vms/%s: %s %s%s: %s%s%s (reason: %.200s)", c->vm,
+	         gn_command_kind_name(c->kind), c->id, e->result.repeated ? " again" : "",
+	         gn_code_name(e->result.status.code), ok ? "" : ": ",
+	         ok ? "" : e->result.status.message, c->reason[0] ? c->reason : "none given");
+	log_line(s, ok ? GN_LOG_INFO : GN_LOG_WARNING, line);
 	if (e->journal_status.code)
-		gn_log(GN_LOG_ERROR, "vms/%s: %s: %s", c->vm, c->id, e->journal_status.message);
+		gn_log(GN_LOG_ERROR, "%s", e->journal_status.message);
 }
 
 static void answer_waiters(struct operation *op)
@@ -261,13 +273,14 @@ static void on_execute(void *context, struct gn_channel_call *call, const Protob
 	struct gn_command *command = malloc(sizeof *command);
 	struct gn_wire_bytes packed = {0};
 	struct gn_result result = {0};
+	char line[GN_STATUS_MESSAGE_SIZE + 64];
 
 	if (!command || gn_wire_pack(request, &packed)) {
 		fail_call(call, GN_RESOURCE_EXHAUSTED, "gnomon-shim is out of memory");
 	} else if (gn_wire_command(request, command, &result.status)) {
 		memcpy(result.id, command->id, sizeof result.id);
-		gn_log_limited(&s->log_limit, GN_LOG_WARNING, "a command was refused: %s",
-		               result.status.message);
+		snprintf(line, sizeof line, "a command was refused: %s", result.status.message);
+		log_line(s, GN_LOG_WARNING, line);
 		gn_wire_reply_result(call, &result);
 		free(packed.data);
 	} else {
