@@ -85,6 +85,10 @@ def main():
         blk.abort()
         log = plane.log(1 << 20)
         tap.check("the log was not flooded", len(re.findall("\n", log)) < 20000)
+        found = [line for line in log.splitlines()
+                 if "runtime error" in line or "Sanitizer" in line]
+        tap.check("no sanitizer, if built with one, has complained", not found,
+                  "\n".join(found[:20]))
         tap.check("it ends cleanly", plane.end() == 0)
     return tap.end()
 
