@@ -153,12 +153,26 @@ static void says_what_is_wrong(void **state)
 	assert_int_equal(status.code, GN_NOT_FOUND);
 }
 
+/* The shipped pack is whole, signed by the shipped key, and within what a card can hold. */
+static void the_shipped_pack_is_good(void **state)
+{
+	struct gn_model *model = NULL;
+	struct gn_status status = {.message = ""};
+
+	assert_int_equal(gn_model_load("firmware/model/default.pack", "firmware/model/default.pem",
+	                               &model, &status),
+	                 0);
+	assert_true(model->pack.size <= 256 << 10);
+	gn_model_destroy(model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_signed_pack_is_loaded),
 	        cmocka_unit_test(every_changed_byte_is_noticed),
 	        cmocka_unit_test(says_what_is_wrong),
+	        cmocka_unit_test(the_shipped_pack_is_good),
 	};
 	return cmocka_run_group_tests_name("model", tests, make_files, remove_files);
 }

@@ -4,9 +4,12 @@ One ensemble forecasts P50, P90, P95 and P99 together: each tree is grown on the
 loss's gradients of all four (a multi-output tree), and each leaf adds one correction per
 quantile to where the on-line mixture stood. Features are integers and split at integer
 thresholds, so the card evaluates exactly what was trained."""
+import struct
+
 import numpy as np
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
+RATES = np.array([1.0, 1.0, 1.0, 0.6])
 SPREAD = np.sqrt(LEVELS * (1 - LEVELS))
 
 
@@ -117,7 +120,8 @@ def fit(x, y, weight, n_trees, depth=6, rate=0.12, n_bins=64, sample=0.4, min_sh
         grow(tree, bins[take], thresholds, gradient, weight[take], features,
              min_share * weight[take].sum(), n_bins)
         leaf = tree.leaf_of(x)
-        tree.leaf = np.clip(rate * leaf_quantiles(leaf, y[:, None] - forecast, weight,
+        # tails are learnt more slowly: few samples speak for them
+        tree.leaf = np.clip(rate * RATES * leaf_quantiles(leaf, y[:, None] - forecast, weight,
                                                   2**depth, prior), -limit, limit)
         tree.leaf = np.round(tree.leaf * 1024) / 1024
         forecast += tree.leaf[leaf]
@@ -134,7 +138,6 @@ def pinball(y, forecast):
 
 def write_pack(path, trees, n_features, features_version, serial, name):
     """The layout of firmware/predict/pack.h."""
-    import struct
     depth = trees[0].depth
     out = [struct.pack("<IHHHHHHII40s", 0x504D4E47, 1, features_version, n_features, len(trees),
                        depth, 0, serial, 0, name.encode()[:39])]
