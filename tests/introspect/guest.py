@@ -113,7 +113,15 @@ class Guest:
             self.buffer += chunk
 
     def wait_ready(self):
-        return self.wait_for(rb"gn: ready\r?\n")
+        """Until the guest answers; what is sent while its console is set up may be lost."""
+        self.wait_for(rb"gn: ready\r?\n")
+        for _ in range(30):
+            self.console.sendall(b"status\n")
+            try:
+                return self.wait_for(rb"gn: status [^\n]*\n", 3)
+            except RuntimeError:
+                continue
+        raise RuntimeError("the guest's console does not answer")
 
     def run(self, command, seconds=120):
         """Output of a shell command in the guest."""

@@ -1,0 +1,313 @@
+#!/usr/bin/python3
+"""gnomon-introspect beside gnomon-dataplane: a guest's memory comes by way of its network port,
+what the guest does is published, and resets, pauses, kills and restarts are survived."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from guest import Guest  # noqa: E402  (needs the path above)
+
+BUILD = os.path.abspath(os.environ.get("GN_BUILD", "build"))
+VM = "vms/a"
+
+
+class Skip(Exception):
+    pass
+
+
+def program(name):
+    path = f"{BUILD}/bin/{name}"
+    if not os.access(path, os.X_OK):
+        raise Skip(f"{path} is not built")
+    return path
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def wait_for(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what() if callable(what) else what}: not within {seconds} s")
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+class World:
+    """Dataplane, gnomon-introspect, a listener to its samples, and a guest."""
+
+    def __init__(self, period_ms=200):
+        self.directory = tempfile.mkdtemp(prefix="gnl-", dir="/tmp")
+        self.processes = []
+        self.samples = []
+        self.guest = None
+        d = self.directory
+        self.write("board.yaml", "name: devbox\ncompatible: gnomon,devbox\nidle: backoff\n"
+                   "main_lcore: 0\nworkers: [1]\nhugepages: false\nmemory_mib: 64\nmbufs: 2048\n")
+        self.write("dp.yaml", f"board: {d}/board.yaml\nrun_dir: {d}\nstate_dir: {d}/state\n"
+                   f"file_prefix: gnl{os.getpid()}\nports:\n  - {{name: ports/a-net0, vm: {VM}}}\n")
+        self.write("in.yaml", f"run_dir: {d}\nperiod_ms: {period_ms}\n")
+
+    def write(self, name, text):
+        with open(f"{self.directory}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self, name, *words, stdout=None):
+        with open(f"{self.directory}/{name}.log", "ab") as log:
+            process = subprocess.Popen([program(name), *words], stdin=subprocess.DEVNULL,
+                                       stdout=stdout or log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def start_dataplane(self):
+        self.dataplane = self.start("gnomon-dataplane", "--config", f"{self.directory}/dp.yaml")
+        wait_for(lambda: os.path.exists(f"{self.directory}/vhost/a-net0.sock"), 30,
+                 "the port's socket")
+
+    def start_introspect(self):
+        self.introspect = self.start("gnomon-introspect", "--config",
+                                     f"{self.directory}/in.yaml")
+        wait_for(lambda: os.path.exists(f"{self.directory}/guests.ipc"), 20, "guests.ipc")
+        listener = self.start("gn-samples", f"ipc://{self.directory}/guests.ipc",
+                              stdout=subprocess.PIPE)
+        threading.Thread(target=self.listen, args=(listener.stdout,), daemon=True).start()
+
+    def listen(self, stream):
+        for line in stream:
+            for sample in json.loads(line).get("samples", []):
+                self.samples.append(sample)
+
+    def boot(self, cpus=2):
+        for name in ("vmlinuz", "initramfs.gz"):
+            if not os.path.exists(f"{BUILD}/guest/{name}"):
+                raise Skip(f"{BUILD}/guest/{name} is not built")
+        self.guest = Guest(
+            f"{BUILD}/guest/vmlinuz", f"{BUILD}/guest/initramfs.gz", cpus, 256,
+            extra=["-chardev", f"socket,id=c,path={self.directory}/vhost/a-net0.sock,reconnect=1",
+                   "-netdev", "vhost-user,id=n,chardev=c",
+                   "-device", "virtio-net-pci,netdev=n,vectors=0"])
+        self.guest.wait_ready()
+        self.guest.run("ip link set eth0 up")
+
+    def next_sample(self, condition, seconds=60):
+        """First sample from now on that meets the condition."""
+        first = len(self.samples)
+        return wait_for(
+            lambda: next((s for s in self.samples[first:] if condition(s["guest"])), None),
+            seconds, lambda: f"no such sample in {len(self.samples) - first}; the last: "
+            f"{json.dumps(self.samples[-1:])[:1500]}; log: {self.log('gnomon-introspect')[-800:]}")
+
+    def ready(self, seconds=60):
+        return self.next_sample(lambda g: state(g) == "READY", seconds)
+
+    def log(self, name):
+        with open(f"{self.directory}/{name}.log", encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def parser(self):
+        return wait_for(lambda: children(self.introspect.pid), 20, "a parser")[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.guest:
+            self.guest.close()
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def state(guest):
+    return guest["state"].replace("GUEST_STATE_", "")
+
+
+def number(message, field):
+    return int(message.get(field, 0))
+
+
+def test_reads_what_the_guest_does(w):
+    sample = w.ready()
+    guest = sample["guest"]
+    expect(sample["vm"] == VM and number(sample, "period_us") > 0, str(sample)[:300])
+    expect(re.match(r"\d+\.\d+", guest["kernel_release"]), guest["kernel_release"])
+    expect(guest["found_by"] == "vmcoreinfo", guest["found_by"])
+    expect(all(c.get("available") for c in guest["capabilities"]), str(guest["capabilities"]))
+    expect(number(guest["cpu"], "online") == 2, str(guest["cpu"]))
+    expect(any(p["name"] == "gn-load" and p["pid"] == 1 for p in guest["top"]), str(guest["top"]))
+
+
+def test_demand_includes_waiting(w):
+    """Four loops on two CPUs want four, and get two."""
+    w.guest.run("for i in 1 2 3 4; do (while :; do :; done) & done; sleep 1")
+    sample = w.next_sample(lambda g: state(g) == "READY" and
+                           number(g.get("cpu", {}), "demand_milli") > 3000)
+    cpu = sample["guest"]["cpu"]
+    expect(number(cpu, "busy_milli") <= 2500, str(cpu))
+    expect(number(cpu, "wait_milli") > 1000, str(cpu))
+    loops = [p for p in sample["guest"]["top"] if p["name"] == "sh" and number(p, "cpu_milli")]
+    expect(loops, f"the loops are not among the busiest: {sample['guest']['top']}")
+    w.guest.run("kill $(for p in /proc/[0-9]*; do [ \"$(cat $p/comm 2>/dev/null)\" = sh ] && "
+                "echo ${p#/proc/}; done) 2>/dev/null; true")
+
+
+def test_parser_is_shut_in(w):
+    parser, supervisor = status_of(w.parser()), status_of(w.introspect.pid)
+    for name, status in (("parser", parser), ("supervisor", supervisor)):
+        expect(status["Seccomp"] == "2", f"{name}: Seccomp {status['Seccomp']}")
+        expect(status["NoNewPrivs"] == "1", f"{name}: NoNewPrivs {status['NoNewPrivs']}")
+    expect(int(parser["CapEff"], 16) == 0 and int(parser["CapPrm"], 16) == 0, str(parser))
+    if os.geteuid() == 0:
+        expect(parser["Uid"].split() == ["65534"] * 4, parser["Uid"])
+    for fd in os.listdir(f"/proc/{w.parser()}/fd"):
+        with open(f"/proc/{w.parser()}/fdinfo/{fd}", encoding="utf-8") as file:
+            flags = int(re.search(r"flags:\s+(\d+)", file.read()).group(1), 8)
+        target = os.readlink(f"/proc/{w.parser()}/fd/{fd}")
+        expect(target.startswith("socket:") or fd == "2" or flags & 3 == os.O_RDONLY,
+               f"descriptor {fd}, {target}, can be written")
+    with open(f"/proc/{w.parser()}/maps", encoding="utf-8") as file:
+        shared = [line for line in file if re.match(r"\S+ .{3}s ", line)]
+    expect(shared and all(line.split()[1][1] == "-" for line in shared), str(shared))
+
+
+def test_paused(w):
+    w.ready()
+    w.guest.freeze()
+    sample = w.next_sample(lambda g: state(g) == "STALE")
+    expect("stood still" in sample["guest"]["reason"], sample["guest"]["reason"])
+    w.guest.thaw()
+    w.ready()
+
+
+def test_killed_parser(w):
+    parser = w.parser()
+    os.kill(parser, signal.SIGKILL)
+    sample = w.next_sample(lambda g: state(g) == "UNSUPPORTED")
+    expect("ended unexpectedly" in sample["guest"]["reason"], sample["guest"]["reason"])
+    w.ready()
+    expect(w.parser() != parser, "the same parser")
+
+
+def test_dataplane_restarted(w):
+    """The same memory comes again: the parser goes on, and loses nothing."""
+    parser = w.parser()
+    w.dataplane.kill()
+    w.dataplane.wait()
+    w.ready()
+    w.start_dataplane()
+    wait_for(lambda: "connecting again" in w.log("gnomon-introspect"), 20, "the loss is noticed")
+    time.sleep(12)  # memory that nobody vouches for is given up after ten
+    w.ready()
+    expect(w.parser() == parser, "the parser was started anew")
+
+
+def test_reset(w):
+    before = w.ready()["guest"]
+    old = next(p for p in before["top"] if p["pid"] == 1)
+    w.guest.reset()
+    w.guest.wait_ready()
+    w.guest.run("ip link set eth0 up")
+    from_s = time.monotonic()
+    sample = w.next_sample(lambda g: state(g) == "READY" and any(
+        p["pid"] == 1 and number(p, "cpu_total_us") < number(old, "cpu_total_us")
+        for p in g["top"]))
+    print(f"# found again {time.monotonic() - from_s:.2f} s after the guest was up; "
+          f"bootstrap {number(sample['guest'], 'bootstrap_us')} us of CPU time")
+
+
+def test_guest_goes(w):
+    w.guest.close()
+    w.guest = None
+    sample = w.next_sample(lambda g: state(g) == "NO_MEMORY")
+    expect(sample["vm"] == VM, sample["vm"])
+    wait_for(lambda: not children(w.introspect.pid), 20, "the end of its parser")
+
+
+def test_dies_of_shortened_memory(w):
+    """A front end that takes its memory away kills one parser, nothing else."""
+    w.boot(1)
+    w.ready()
+    parser = w.parser()
+    w.guest.freeze()
+    os.truncate(w.guest.memory, 4096)
+    w.next_sample(lambda g: state(g) == "UNSUPPORTED")
+    expect(w.introspect.poll() is None, "gnomon-introspect died too")
+    expect(not os.path.exists(f"/proc/{parser}"), "the parser lives")
+    expect(w.dataplane.poll() is None, "the dataplane died")
+
+
+def test_clean_end(w):
+    w.introspect.send_signal(signal.SIGTERM)
+    expect(w.introspect.wait(20) == 0, f"exit status {w.introspect.returncode}")
+
+
+TESTS = [
+    ("the guest's processes and counters are published", test_reads_what_the_guest_does),
+    ("demand includes what waits in the run queue", test_demand_includes_waiting),
+    ("parser and supervisor are shut in, memory is read-only", test_parser_is_shut_in),
+    ("a paused guest is stale, and ready when it goes on", test_paused),
+    ("a killed parser is reported and started again", test_killed_parser),
+    ("a killed dataplane changes nothing", test_dataplane_restarted),
+    ("a reset guest is found again", test_reset),
+    ("a guest that goes is given up", test_guest_goes),
+    ("memory that is taken away ends one parser only", test_dies_of_shortened_memory),
+    ("SIGTERM ends it cleanly", test_clean_end),
+]
+
+
+def run(w, number_, name, test):
+    try:
+        test(w)
+        print(f"ok {number_} - {name}")
+        result = 0
+    except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as why:
+        print(f"not ok {number_} - {name}")
+        print("# " + str(why).replace("\n", "\n# "))
+        result = 1
+    sys.stdout.flush()
+    return result
+
+
+def main():
+    try:
+        with World() as w:
+            w.start_dataplane()
+            w.start_introspect()
+            w.boot()
+            failed = sum([run(w, i, name, test) for i, (name, test) in enumerate(TESTS, 1)])
+    except Skip as why:
+        print(f"ok 1 - live # SKIP {why}")
+        failed = 0
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
