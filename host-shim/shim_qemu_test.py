@@ -170,8 +170,11 @@ class Bench:
                                  "" if verdict == "ok" else output + self.log_tail())
 
     def log_tail(self):
-        with open(f"{self.dir}/shim.log", encoding="utf-8", errors="replace") as log:
-            return "".join(log.readlines()[-15:])
+        try:
+            with open(f"{self.dir}/shim.log", encoding="utf-8", errors="replace") as log:
+                return "".join(log.readlines()[-15:])
+        except OSError as error:
+            return str(error)
 
     def libvirtd_pid(self):
         return next(pid for pid, name in self.libvirt.processes().items() if name == "libvirtd")
