@@ -43,6 +43,11 @@ static void add_accuracy(struct gn_text *text, const struct gn_predict *p, uint3
 	gn_text_add(text, "; error ");
 	gn_text_add_ratio(text, accuracy->loss_q4, accuracy->naive_q4, 2);
 	gn_text_add(text, " times that of assuming no change");
+	if (accuracy->vpa_loss_q4 == 0)
+		return;
+	gn_text_add(text, ", P95 loss ");
+	gn_text_add_ratio(text, accuracy->peak_loss_q4, accuracy->vpa_loss_q4, 2);
+	gn_text_add(text, " times that of the VPA's rule");
 }
 
 /* The direction of the median against now, and whose forecast it is nearest to. */

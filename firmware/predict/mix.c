@@ -103,6 +103,14 @@ static void learn_recent(struct gn_recent *recent, uint32_t index, uint32_t n, i
 	        ((above ? 65536 : 0) - recent->above_q16[index]) / (int32_t)gn_min64(n + 1, 64);
 }
 
+/* The Kubernetes vertical pod autoscaler's rule: P95 of a decaying day, and 15 % more. */
+static int64_t vpa_loss_q4(int64_t value, int64_t then, const struct gn_pending *past)
+{
+	int64_t day = then + gn_small_unpack_signed(past->experts[GN_EXPERT_DAY][GN_P95]);
+
+	return pinball_q4(value - gn_max64(day, 0) * 115 / 100, gn_panel_levels_q16[GN_P95]);
+}
+
 static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending *past)
 {
 	uint32_t horizon = p->config.horizons[index], n = p->n_judged[index];
@@ -125,6 +133,11 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 	average(&accuracy->loss_q4,
 	        gn_abs64(value - then - gn_small_unpack_signed(past->issued[GN_P50])) << 4, rate);
 	average(&accuracy->naive_q4, gn_abs64(value - then) << 4, rate);
+	average(&accuracy->peak_loss_q4,
+	        pinball_q4(value - then - gn_small_unpack_signed(past->issued[GN_P95]),
+	                   gn_panel_levels_q16[GN_P95]),
+	        rate);
+	average(&accuracy->vpa_loss_q4, vpa_loss_q4(value, then, past), rate);
 	accuracy->n++;
 	p->n_judged[index]++;
 	if (n < REWEIGH_ALWAYS || p->history.n % GN_H == index)
@@ -297,5 +310,7 @@ void gn_mix_rescale(struct gn_predict *p, unsigned int shift)
 		}
 		p->accuracy[i].loss_q4 >>= shift;
 		p->accuracy[i].naive_q4 >>= shift;
+		p->accuracy[i].peak_loss_q4 >>= shift;
+		p->accuracy[i].vpa_loss_q4 >>= shift;
 	}
 }

@@ -181,6 +181,28 @@ int gn_predict_forecast(const struct gn_predict *p, uint32_t index, struct gn_pr
 	return 0;
 }
 
+/* Units in Q4 to thousandths of the resource's unit. */
+static int64_t milli_out(const struct gn_predict *p, uint32_t units_q4)
+{
+	return gn_sat_shift((int64_t)units_q4 * 1000, -4 - p->shift);
+}
+
+int gn_predict_accuracy(const struct gn_predict *p, uint32_t index, struct gn_predict_accuracy *out)
+{
+	const struct gn_accuracy *accuracy = &p->accuracy[index < GN_H ? index : 0];
+
+	if (index >= p->config.n_horizons)
+		return -EINVAL;
+	*out = (struct gn_predict_accuracy){
+	        .error_milli = milli_out(p, accuracy->loss_q4),
+	        .naive_error_milli = milli_out(p, accuracy->naive_q4),
+	        .loss95_milli = milli_out(p, accuracy->peak_loss_q4),
+	        .vpa_loss95_milli = milli_out(p, accuracy->vpa_loss_q4),
+	        .n = accuracy->n,
+	};
+	return 0;
+}
+
 void gn_predict_note_resize(struct gn_predict *p, int64_t old_limit, int64_t new_limit)
 {
 	if (old_limit == new_limit)

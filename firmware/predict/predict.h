@@ -65,6 +65,16 @@ int gn_predict_observe_with(struct gn_predict *p, const struct gn_pack *pack, ui
 int gn_predict_forecast(const struct gn_predict *p, uint32_t index,
                         struct gn_predict_forecast *out);
 
+/* What it has learnt of its own accuracy at a horizon, as running means of the last some
+ * hundred targets, in thousandths of the resource's unit. Ratios below 1 are good. */
+struct gn_predict_accuracy {
+	int64_t error_milli, naive_error_milli; /* |value - P50|, |value - value then| */
+	int64_t loss95_milli, vpa_loss95_milli; /* pinball of P95, and of the K8s VPA's rule */
+	uint64_t n;                             /* targets judged */
+};
+int gn_predict_accuracy(const struct gn_predict *p, uint32_t index,
+                        struct gn_predict_accuracy *out);
+
 /* The VM's allocation changed: old residuals say less from here on. */
 void gn_predict_note_resize(struct gn_predict *p, int64_t old_limit, int64_t new_limit);
 

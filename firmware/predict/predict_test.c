@@ -175,6 +175,48 @@ static void says_when_it_is_not_to_be_trusted(void **state)
 	free(p);
 }
 
+static void knows_how_accurate_it_is(void **state)
+{
+	struct gn_predict_accuracy accuracy = {.n = 9};
+	struct gn_predict *p = make(&seconds);
+
+	assert_int_equal(gn_predict_accuracy(p, 4, &accuracy), -EINVAL);
+	assert_int_equal(accuracy.n, 9);
+	/* two turns: 'no change' is off by 40, the rhythm is not; 12 steps ahead */
+	for (uint32_t i = 0; i < 3000; i++)
+		gn_predict_observe(p, (i + 1) * 1000000, i / 12 % 2 ? 1040 : 1000);
+	assert_int_equal(gn_predict_accuracy(p, 2, &accuracy), 0);
+	assert_in_range(accuracy.naive_error_milli, 39000, 41000);
+	assert_true(accuracy.error_milli < 10000);
+	assert_true(accuracy.loss95_milli < accuracy.vpa_loss95_milli);
+	assert_true(at(p, 2).error_ratio_q16 < 16384);
+	free(p);
+}
+
+/* A walk without any rule cannot be forecast better than by 'no change'; whoever is worse than
+ * that by a tenth must say so. */
+static void demotes_itself_when_worse_than_naive(void **state)
+{
+	struct gn_predict *p = make(&seconds);
+	uint32_t n_demoted = 0;
+	int64_t value = 1000000;
+
+	for (uint32_t i = 0; i < 4000; i++) {
+		value += (int64_t)(next_random() % 20001) - 10000;
+		value = value < 100000 ? 100000 : value;
+		gn_predict_observe(p, (i + 1) * 1000000, value);
+		for (uint32_t h = 0; h < 4 && i > 500; h++) {
+			struct gn_predict_forecast forecast = at(p, h);
+
+			n_demoted += forecast.reason == GN_PREDICT_WORSE_THAN_NAIVE;
+			if (forecast.reason == GN_PREDICT_TRUSTED)
+				assert_true(forecast.error_ratio_q16 < 75000);
+		}
+	}
+	assert_true(n_demoted < 4000);
+	free(p);
+}
+
 static void resumes_identically_from_a_blob(void **state)
 {
 	struct gn_predict *p = make(&seconds), *copy = malloc(gn_predict_size);
@@ -246,7 +288,9 @@ int main(void)
 	        cmocka_unit_test(time_that_does_not_advance_changes_nothing),
 	        cmocka_unit_test(a_constant_is_forecast_exactly),
 	        cmocka_unit_test(says_when_it_is_not_to_be_trusted),
-	        cmocka_unit_test(resumes_identically_from_a_blob),
+	        cmocka_unit_test(knows_how_accurate_it_is),
+		cmocka_unit_test(demotes_itself_when_worse_than_naive),
+		cmocka_unit_test(resumes_identically_from_a_blob),
 	        cmocka_unit_test(refuses_damaged_blobs),
 	        cmocka_unit_test(explains_in_a_sentence_that_fits),
 	};

@@ -58,8 +58,10 @@ struct gn_recent {
 };
 
 struct gn_accuracy {
-	uint32_t loss_q4;  /* running |value - P50|, units */
-	uint32_t naive_q4; /* running |value - value h steps before|, units */
+	uint32_t loss_q4;      /* running |value - P50|, units */
+	uint32_t naive_q4;     /* running |value - value h steps before|, units */
+	uint32_t peak_loss_q4; /* running pinball loss of P95, units, and of the VPA's rule */
+	uint32_t vpa_loss_q4;
 	uint32_t n;
 };
 
