@@ -176,6 +176,18 @@ static uint64_t node_watermark(const struct gn_kernel *k, uint64_t node)
 	return sum;
 }
 
+/* Address of the node's data, NUMA or not. */
+static bool node_at(const struct gn_kernel *k, unsigned index, uint64_t *node)
+{
+	if (!has(k, GN_SYM_node_data)) {
+		*node = k->symbols.va[GN_SYM_contig_page_data];
+		return index == 0 && has(k, GN_SYM_contig_page_data);
+	}
+	return index < MAX_NODES &&
+	       gn_space_u64(&k->space, k->symbols.va[GN_SYM_node_data] + 8ull * index, node) &&
+	       gn_space_is_pointer(&k->space, *node);
+}
+
 static uint64_t watermark(const struct gn_kernel *k)
 {
 	const struct gn_profile *p = &k->profile;
@@ -185,16 +197,22 @@ static uint64_t watermark(const struct gn_kernel *k)
 	    p->at.zone_watermark == GN_PROFILE_ABSENT || p->at.zone_boost == GN_PROFILE_ABSENT ||
 	    p->size.zone == GN_PROFILE_ABSENT || p->value.wmark_low == GN_PROFILE_ABSENT)
 		return 0;
-	if (!has(k, GN_SYM_node_data))
-		return has(k, GN_SYM_contig_page_data)
-		               ? node_watermark(k, k->symbols.va[GN_SYM_contig_page_data])
-		               : 0;
-	for (unsigned i = 0; i < MAX_NODES; i++) {
-		if (!gn_space_u64(&k->space, k->symbols.va[GN_SYM_node_data] + 8ull * i, &node) ||
-		    !gn_space_is_pointer(&k->space, node))
-			break;
+	for (unsigned i = 0; node_at(k, i, &node); i++)
 		sum += node_watermark(k, node);
-	}
+	return sum;
+}
+
+/* What the kernel keeps back, from its total or, where that is no symbol, from the nodes'. */
+static uint64_t reserve(const struct gn_kernel *k)
+{
+	uint64_t sum = 0, pages, node;
+
+	if (variable(k, GN_SYM_totalreserve_pages, &sum) ||
+	    k->profile.at.node_reserve == GN_PROFILE_ABSENT)
+		return sum;
+	for (unsigned i = 0; node_at(k, i, &node); i++)
+		if (gn_space_u64(&k->space, node + k->profile.at.node_reserve, &pages))
+			sum += pages;
 	return sum;
 }
 
@@ -202,17 +220,16 @@ static uint64_t watermark(const struct gn_kernel *k)
 static uint64_t available(const struct gn_kernel *k, uint64_t free_pages)
 {
 	const struct gn_profile *p = &k->profile;
-	uint64_t reserve, active, inactive, slab, misc, low = watermark(k);
+	uint64_t active, inactive, slab, misc, low = watermark(k);
 	int64_t pages, cache, reclaimable;
 
-	variable(k, GN_SYM_totalreserve_pages, &reserve);
 	counter(k, GN_SYM_vm_node_stat, p->value.active_file, &active);
 	counter(k, GN_SYM_vm_node_stat, p->value.inactive_file, &inactive);
 	counter(k, GN_SYM_vm_node_stat, p->value.slab_reclaimable, &slab);
 	counter(k, GN_SYM_vm_node_stat, p->value.misc_reclaimable, &misc);
 	cache = (int64_t)(active + inactive);
 	reclaimable = (int64_t)(slab + misc);
-	pages = (int64_t)(free_pages - reserve);
+	pages = (int64_t)(free_pages - reserve(k));
 	pages += cache - ((uint64_t)cache / 2 < low ? cache / 2 : (int64_t)low);
 	pages += reclaimable - ((uint64_t)reclaimable / 2 < low ? reclaimable / 2 : (int64_t)low);
 	return pages < 0 ? 0 : (uint64_t)pages;
@@ -290,6 +307,6 @@ int gn_globals(const struct gn_kernel *k, struct gn_globals *out)
 	read_events(k, out);
 	read_failure(k, out);
 	variable32(k, GN_SYM_nr_threads, &out->n_threads);
-	variable(k, GN_SYM_total_forks, &out->forks);
+	out->has_forks = variable(k, GN_SYM_total_forks, &out->forks);
 	return 0;
 }

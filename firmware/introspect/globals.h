@@ -26,6 +26,7 @@ struct gn_globals {
 	bool has_memory;
 	bool has_events;
 	bool has_taint;
+	bool has_forks;
 	uint32_t n_cpus;
 	struct gn_globals_cpu cpus[GN_KERNEL_MAX_CPUS];
 	uint32_t load_milli[3]; /* over 1, 5, 15 minutes */

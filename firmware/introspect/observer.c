@@ -9,6 +9,8 @@
 #include <time.h>
 #include "firmware/introspect/signs.h"
 
+#define TORN_US        5000u   /* until a torn pass is tried again */
+#define MAX_TORN       8       /* in a row */
 #define CONFIRM_US     50000u  /* after a kernel was found: does its clock move? */
 #define SEARCH_MIN_US  200000u /* between two searches */
 #define SEARCH_MAX_US  30000000u
@@ -46,6 +48,7 @@ struct gn_observer {
 	struct gn_signs signs;
 	struct gn_klog log;
 	bool is_throttled;
+	uint32_t n_torn; /* in a row */
 };
 
 static uint64_t cpu_us(void)
@@ -133,6 +136,7 @@ static void forget_history(struct gn_observer *o)
 static void lose_kernel(struct gn_observer *o, uint64_t now_us)
 {
 	o->has_kernel = false;
+	o->n_torn = 0;
 	o->state = GN_GUEST_SCANNING;
 	o->why = GN_BOOTSTRAP_NO_TASKS;
 	o->search_since_us = now_us;
@@ -309,6 +313,7 @@ static void fill_capabilities(const struct gn_observer *o, struct gn_report *r)
 	r->has[GN_GUEST_HAS_load] = o->globals.has_load;
 	r->has[GN_GUEST_HAS_memory] = o->globals.has_memory;
 	r->has[GN_GUEST_HAS_events] = o->globals.has_events;
+	r->has[GN_GUEST_HAS_forks] = o->globals.has_forks;
 	r->has[GN_GUEST_HAS_signs] = o->globals.has_taint;
 }
 
@@ -370,12 +375,14 @@ static void pass(struct gn_observer *o, uint64_t now_us, struct gn_report *r)
 	r->retries = o->walk.retries;
 	if (err == -EAGAIN) {
 		/* Torn, or the kernel has gone from under us. */
-		r->torn = 1;
 		o->has_walk = false;
+		o->n_torn++;
 		if (!gn_kernel_check(&o->kernel))
 			lose_kernel(o, now_us);
 		return;
 	}
+	r->torn = o->n_torn;
+	o->n_torn = 0;
 	if (err || gn_globals(&o->kernel, &o->globals) != 0) {
 		lose_kernel(o, now_us);
 		return;
@@ -417,42 +424,61 @@ static void schedule(struct gn_observer *o, uint64_t now_us, const struct gn_rep
 	o->next_pass_us = now_us + wait;
 }
 
+/* A pass that was torn is tried again soon and not reported, unless that goes on and on. */
+static bool is_to_repeat(struct gn_observer *o, uint64_t now_us, struct gn_report *r)
+{
+	if (!o->has_kernel || !o->n_torn)
+		return false;
+	if (o->n_torn < MAX_TORN) {
+		o->next_pass_us = now_us + TORN_US;
+		return true;
+	}
+	r->torn = o->n_torn;
+	o->n_torn = 0;
+	return false;
+}
+
 static bool is_search_due(const struct gn_observer *o, uint64_t now_us)
 {
 	return (!o->has_kernel || o->state == GN_GUEST_STALE) && now_us >= o->next_search_us;
 }
 
+/* A pass, if there is a kernel, and all of the report. */
+static void fill_report(struct gn_observer *o, uint64_t now_us, struct gn_report *r)
+{
+	uint64_t bytes = o->memory->bytes_read, from = cpu_us();
+
+	memset(r, 0, sizeof *r);
+	r->is_throttled = o->is_throttled;
+	if (o->has_kernel)
+		pass(o, now_us, r);
+	r->cost_us = cpu_us() - from;
+	r->read_bytes = o->memory->bytes_read - bytes;
+	r->state = o->state;
+	r->bootstrap_us = o->bootstrap_us;
+	if (o->has_kernel) {
+		r->way = o->kernel.way;
+		memcpy(r->release, o->kernel.release, sizeof r->release);
+	}
+	fill_reason(o, r);
+}
+
 bool gn_observer_step(struct gn_observer *o, uint64_t now_us, struct gn_report *r,
                       uint64_t *next_us)
 {
-	bool is_due = now_us >= o->next_pass_us;
-	uint64_t bytes = o->memory->bytes_read, from;
+	bool is_due;
 
 	if (!o->search_since_us)
 		o->search_since_us = now_us;
-	if (is_search_due(o, now_us)) {
+	if (is_search_due(o, now_us))
 		search(o, now_us);
-		is_due = is_due || (o->has_kernel && now_us >= o->next_pass_us);
-	}
+	is_due = now_us >= o->next_pass_us;
 	if (is_due) {
-		memset(r, 0, sizeof *r);
-		from = cpu_us();
-		r->is_throttled = o->is_throttled;
-		if (o->has_kernel) {
-			bytes = o->memory->bytes_read;
-			pass(o, now_us, r);
-		}
-		r->cost_us = cpu_us() - from;
-		r->read_bytes = o->memory->bytes_read - bytes;
-		r->state = o->state;
-		r->bootstrap_us = o->bootstrap_us;
-		if (o->has_kernel) {
-			r->way = o->kernel.way;
-			memcpy(r->release, o->kernel.release, sizeof r->release);
-		}
-		fill_reason(o, r);
-		schedule(o, now_us, r);
+		fill_report(o, now_us, r);
+		is_due = !is_to_repeat(o, now_us, r);
 	}
+	if (is_due)
+		schedule(o, now_us, r);
 	*next_us = o->next_pass_us;
 	if ((!o->has_kernel || o->state == GN_GUEST_STALE) && o->next_search_us < *next_us)
 		*next_us = o->next_search_us;

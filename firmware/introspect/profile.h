@@ -70,6 +70,7 @@
 	X(zone_boost, "zone", "watermark_boost")                                                   \
 	X(node_zones, "pglist_data", "node_zones")                                                 \
 	X(node_nr_zones, "pglist_data", "nr_zones")                                                \
+	X(node_reserve, "pglist_data", "totalreserve_pages")                                       \
 	X(uts_name, "uts_namespace", "name")                                                       \
 	X(uts_release, "new_utsname", "release")                                                   \
 	X(prb_descs, "printk_ringbuffer", "desc_ring.descs")                                       \

@@ -28,6 +28,7 @@ enum gn_guest_state { GN_GUEST_STATES(GN_GUEST_STATE) };
 	X(load, "the symbol avenrun is not found")                                                 \
 	X(memory, "the symbols of the memory counters are not found")                              \
 	X(events, "the per-CPU symbol vm_event_states is not found")                               \
+	X(forks, "the symbol total_forks is not found")                                            \
 	X(log, "the symbol prb or the layout of the log buffer is not found")                      \
 	X(signs, "the symbol tainted_mask is not found")
 
