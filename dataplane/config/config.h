@@ -8,7 +8,8 @@
  *   telemetry_url: ipc:///run/gnomon/samples.ipc       default: in run_dir
  *   period_ms: 1000          between two samples, 100..60000
  *   flows_per_vm: 4096       tracked at once; a power of two, 64..1048576; some 264 bytes each
- *   max_frame_bytes: 2048    longest frame of a guest, 1518..9728; sets the size of packet buffers
+ *   max_frame_bytes: 2048    longest frame of a guest, 1518..9728; sets the size of packet
+ *                            buffers, and above 2048 the MTU of DPDK devices
  *   socket_user: libvirt-qemu    owns the vhost-user sockets; default: who runs this
  *   file_prefix: gnomon      keeps DPDK processes apart
  *   ports:                   made at start, as by CreatePort

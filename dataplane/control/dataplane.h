@@ -32,6 +32,7 @@ struct gn_dp_vm {
 	unsigned n_ports;
 	unsigned n_volumes;
 	struct gn_vm vm;                 /* Owner: lcore */
+	struct gn_mirror_set sets[2];    /* one is in use, the other is the next */
 	struct gn_disk_meter disk_meter; /* Owner: the lcore of its volumes */
 	struct gn_worker *volume_worker;
 	Gnomon__V1__Meter *meter;                  /* NULL: no limit was set */

@@ -217,11 +217,10 @@ static struct gn_dp_mirror *find(struct gn_dataplane *dp, const char *name)
 /* What the lcore does in one go. */
 struct swap {
 	struct gn_vm *vm;
-	const struct gn_mirror_set *set; /* NULL: none left */
+	const struct gn_mirror_set *set;
 	struct gn_mirror_session *fresh; /* NULL: none */
 	const struct gn_mirror_session *old;
 	struct gn_port *port;
-	const struct gn_mirror_set *old_set; /* out */
 };
 
 static void swap_on_lcore(void *arg)
@@ -232,50 +231,31 @@ static void swap_on_lcore(void *arg)
 		gn_mirror_session_inherit(swap->fresh, swap->old);
 	if (swap->fresh)
 		gn_mirror_session_set_port(swap->fresh, swap->port);
-	swap->old_set = swap->vm->mirrors;
-	swap->vm->mirrors = swap->set;
+	swap->vm->mirrors = swap->set->n ? swap->set : NULL;
 }
 
-/* The VM's sessions with 'old' replaced by 'fresh', either of which may be NULL. */
-static int make_set(struct gn_dataplane *dp, const struct gn_dp_vm *vm,
-                    const struct gn_mirror_session *old, struct gn_mirror_session *fresh,
-                    struct gn_mirror_set **out)
+/* Puts 'fresh' in 'old's place on the lcore; either may be NULL. The former set is free when
+ * this returns. */
+static void swap_session(struct gn_dataplane *dp, struct gn_dp_vm *vm,
+                         const struct gn_mirror_session *old, struct gn_mirror_session *fresh,
+                         const char *port_needed)
 {
-	struct gn_mirror_set *set = calloc(1, sizeof *set);
+	struct gn_dp_port *port = gn_dp_port_find(dp, port_needed);
+	struct gn_mirror_set *set = &vm->sets[vm->vm.mirrors == &vm->sets[0]];
+	struct swap swap = {.vm = &vm->vm,
+	                    .set = set,
+	                    .fresh = fresh,
+	                    .old = old,
+	                    .port = port ? port->port : NULL};
 	const struct gn_dp_mirror *mirror;
 
-	if (!set)
-		return -ENOMEM;
+	set->n = 0;
 	LIST_FOREACH(mirror, &dp->mirrors, link)
 	if (mirror->vm == vm && mirror->session != old)
 		set->sessions[set->n++] = mirror->session;
 	if (fresh)
 		set->sessions[set->n++] = fresh;
-	if (!set->n) {
-		free(set);
-		set = NULL;
-	}
-	*out = set;
-	return 0;
-}
-
-/* Puts 'fresh' in 'old's place on the lcore. */
-static int swap_session(struct gn_dataplane *dp, struct gn_dp_vm *vm,
-                        const struct gn_mirror_session *old, struct gn_mirror_session *fresh,
-                        const char *port_needed)
-{
-	struct gn_dp_port *port = gn_dp_port_find(dp, port_needed);
-	struct swap swap = {
-	        .vm = &vm->vm, .fresh = fresh, .old = old, .port = port ? port->port : NULL};
-	struct gn_mirror_set *set;
-	int err = make_set(dp, vm, old, fresh, &set);
-
-	if (err)
-		return err;
-	swap.set = set;
 	gn_worker_call(dp->network, swap_on_lcore, &swap);
-	free((void *)(uintptr_t)swap.old_set);
-	return 0;
 }
 
 static int open_writer(const struct wanted *wanted, const struct gn_dp_mirror *old,
@@ -314,13 +294,11 @@ static int fill(struct gn_dataplane *dp, struct gn_dp_mirror *mirror, struct wan
 	wanted->config.writer = mirror->writer;
 	if (!err)
 		err = gn_mirror_session_create(&wanted->config, &mirror->session, status);
-	if (!err && swap_session(dp, mirror->vm, old ? old->session : NULL, mirror->session,
-	                         port_name(&wanted->spec)) != 0)
-		err = gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory for mirror '%s'",
-		                    wanted->spec.name);
+	if (!err)
+		swap_session(dp, mirror->vm, old ? old->session : NULL, mirror->session,
+		             port_name(&wanted->spec));
 	return err;
 }
-
 /* 'old' NULL: a new one. */
 static int apply(struct gn_dataplane *dp, struct wanted *wanted, struct gn_dp_mirror *old,
                  struct gn_dp_mirror **out, struct gn_status *status)
@@ -382,10 +360,7 @@ int gn_dp_mirror_set(struct gn_dataplane *dp, const Gnomon__V1__Mirror *request,
 
 void gn_dp_mirror_free(struct gn_dataplane *dp, struct gn_dp_mirror *mirror)
 {
-	struct gn_mirror_session *session = mirror->session;
-
-	while (swap_session(dp, mirror->vm, session, NULL, "") != 0)
-		; /* a few bytes; there is no way on without them */
+	swap_session(dp, mirror->vm, mirror->session, NULL, "");
 	LIST_REMOVE(mirror, link);
 	free_parts(dp, mirror);
 }

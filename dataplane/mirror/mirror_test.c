@@ -533,21 +533,28 @@ static void full_disk_is_counted_and_survived(void **state)
 	assert_true(found.n_packets > 0);
 }
 
+/* Far more at once than the ring holds, while the writer sleeps. */
 static void writer_that_lags_makes_drops(void **state)
 {
 	struct gn_mirror_config config = plain();
 	struct gn_mirror_session *session;
+	struct burst burst;
 	char path[128];
 	unsigned i;
 
 	config.sink = GN_MIRROR_TO_FILE;
 	config.writer = open_writer("x.pcapng", path);
 	session = make(&config, NULL);
-	for (i = 0; i < 2000; i++) /* faster than its thread can be woken */
-		run_n(session, GN_RX, 32);
+	fill(&burst, 32);
+	for (i = 0; i < 1000000 && !read_checked(session).dropped[0]; i++) {
+		const struct gn_mirror_set set = {.n = 1, .sessions = {session}};
+
+		gn_mirror_burst(&set, GN_RX, burst.mbufs, burst.packets, 32, rte_rdtsc());
+	}
 	assert_true(read_checked(session).dropped[0] > 0);
 	gn_mirror_session_destroy(session);
 	gn_writer_destroy(config.writer);
+	drain(&burst);
 }
 
 static void old_files_are_kept(void **state)

@@ -148,6 +148,8 @@ static int configure(struct ethdev_port *e, const struct gn_port_config *config)
 		conf.intr_conf.rxq = 0;
 		err = rte_eth_dev_configure(e->id, e->port.n_rx_queues, e->port.n_tx_queues, &conf);
 	}
+	if (!err && config->max_frame_bytes > RTE_MBUF_DEFAULT_DATAROOM)
+		err = rte_eth_dev_set_mtu(e->id, config->max_frame_bytes - RTE_ETHER_HDR_LEN - 4);
 	if (!err)
 		err = set_up_queues(e, config->pool);
 	/* One lcore sends, always on queue 0. */
