@@ -12,20 +12,35 @@
 
 #define ASK_AGAIN_US 60000000u
 
+/* libvirt types each figure as it likes: counts of vCPUs are 32 bits wide, times are 64. */
+static bool find_figure(virDomainStatsRecordPtr r, const char *name, uint64_t *value)
+{
+	virTypedParameterPtr p = virTypedParamsGet(r->params, r->nparams, name);
+
+	if (p && p->type == VIR_TYPED_PARAM_ULLONG)
+		*value = p->value.ul;
+	else if (p && p->type == VIR_TYPED_PARAM_UINT)
+		*value = p->value.ui;
+	else
+		return false;
+	return true;
+}
+
 static uint64_t figure(virDomainStatsRecordPtr r, const char *name)
 {
-	unsigned long long value;
+	uint64_t value = 0;
 
-	return virTypedParamsGetULLong(r->params, r->nparams, name, &value) > 0 ? value : 0;
+	find_figure(r, name, &value);
+	return value;
 }
 
 static uint64_t vcpu_figure(virDomainStatsRecordPtr r, uint32_t vcpu, const char *what, bool *found)
 {
-	unsigned long long value = 0;
+	uint64_t value = 0;
 	char name[48];
 
 	snprintf(name, sizeof name, "vcpu.%u.%s", vcpu, what);
-	*found = virTypedParamsGetULLong(r->params, r->nparams, name, &value) > 0;
+	*found = find_figure(r, name, &value);
 	return value;
 }
 
