@@ -224,7 +224,8 @@ static void the_statistics(void **state)
 		assert_non_null(vm);
 		cpu_ns = vm->cpu_time_ns;
 		assert_true(cpu_ns > 0 && cpu_ns >= before_ns && stats->wall_us > wall_us);
-		assert_true(vm->memory_rss_bytes > 0 && vm->allocation->vcpus == 1);
+		assert_true(vm->memory_rss_bytes > 0 && vm->allocation->vcpus == 1 &&
+		            vm->allocation->vcpus_maximum == 4);
 		assert_true(stats->monotonic_us > 0 && stats->host_memory_free_bytes > 0);
 		before_ns = cpu_ns;
 		wall_us = stats->wall_us;
