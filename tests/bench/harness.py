@@ -176,7 +176,7 @@ class Dataplane:
         return os.path.exists(f"{self.directory}/dataplane.ipc")
 
     def call(self, method, *words):
-        done = subprocess.run([self.dpctl, self.url, method, *words], capture_output=True,
+        done = subprocess.run([*self.context.first, self.dpctl, self.url, method, *words], capture_output=True,
                               check=False)
         if done.returncode:
             raise RuntimeError(f"{method} {words}: {done.stderr.decode()}")
