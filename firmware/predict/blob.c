@@ -89,7 +89,7 @@ static bool values_are_sound(const struct gn_predict *p)
 
 	if (!all_within(p->history.exact, GN_HISTORY_EXACT, 0, GN_U_MAX) ||
 	    !all_within(&p->peak, 1, 0, GN_U_MAX) ||
-	    !all_within(&p->recent.max_6, 3, 0, GN_U_MAX) ||
+	    !all_within(&p->recent.max_6, 5, 0, GN_U_MAX) ||
 	    !all_within(&p->recent.change_fast_q4, 2 + GN_H, 0, 1 << 30) ||
 	    !all_within(p->recent.above_q16, GN_H, 0, 65536) ||
 	    p->recent.block >= GN_RECENT_BLOCKS ||

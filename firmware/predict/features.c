@@ -31,15 +31,17 @@ uint32_t gn_features_unit_q4(const struct gn_predict *p, uint32_t index)
 	return unit ? unit : 1;
 }
 
-static int32_t block_max(const struct gn_recent *recent, uint32_t first, uint32_t blocks)
+/* The highest of the newest 'n' blocks. */
+static int32_t block_max(const struct gn_recent *recent, uint32_t n)
 {
+	uint32_t at = recent->block;
 	uint16_t most = 0;
 
-	for (uint32_t i = first; i < blocks; i++) {
-		uint16_t block =
-		        recent->blocks[(recent->block + GN_RECENT_BLOCKS - i) % GN_RECENT_BLOCKS];
+	for (uint32_t i = 0; i < n; i++) {
+		uint16_t block = recent->blocks[at];
 
 		most = block > most ? block : most; /* small floats order like their values */
+		at = at ? at - 1 : GN_RECENT_BLOCKS - 1;
 	}
 	return (int32_t)gn_small_unpack(most);
 }
@@ -76,6 +78,8 @@ void gn_recent_observe(struct gn_predict *p)
 	}
 	block = &recent->blocks[recent->block];
 	*block = packed > *block ? packed : *block;
+	recent->max_96 = block_max(recent, 8);
+	recent->max_288 = block_max(recent, GN_RECENT_BLOCKS);
 	learn_high(p, value);
 	recent->max_6 = recent->max_24 = value;
 	recent->min_12 = value;
@@ -96,6 +100,8 @@ void gn_recent_rescale(struct gn_recent *recent, unsigned int shift)
 	recent->max_6 >>= shift;
 	recent->max_24 >>= shift;
 	recent->min_12 >>= shift;
+	recent->max_96 >>= shift;
+	recent->max_288 >>= shift;
 	for (uint32_t i = 0; i < GN_RECENT_BLOCKS; i++)
 		recent->blocks[i] = gn_small_pack(gn_small_unpack(recent->blocks[i]) >> shift);
 	for (uint32_t i = 0; i < GN_HIGH_SLOTS; i++)
@@ -149,8 +155,8 @@ void gn_features_make(const struct gn_predict *p, uint32_t index,
 	*f++ = relative(&scale, recent->max_6);
 	*f++ = relative(&scale, recent->max_24);
 	*f++ = relative(&scale, recent->min_12);
-	*f++ = relative(&scale, block_max(recent, 0, 8));
-	*f++ = relative(&scale, block_max(recent, 0, GN_RECENT_BLOCKS));
+	*f++ = relative(&scale, recent->max_96);
+	*f++ = relative(&scale, recent->max_288);
 	*f++ = relative(&scale, p->fast_q5 >> 5);
 	*f++ = relative(&scale, p->slow_q5 >> 5);
 	*f++ = relative(&scale, window_max(p, rhythm_lag));

@@ -14,7 +14,7 @@
 #define GN_U_BITS        26
 #define GN_U_MAX         ((1 << GN_U_BITS) - 1)
 #define GN_HISTORY_EXACT 40  /* the gain ring (24) and the AR's lags (11) fit */
-#define GN_HISTORY_SIZE  544 /* a longest lag, period or day twice (288) */
+#define GN_HISTORY_SIZE  540 /* a longest lag, period or day twice (288) */
 
 struct gn_history {
 	uint32_t n;                       /* samples since the start, filled ones included */

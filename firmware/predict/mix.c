@@ -40,12 +40,11 @@ static struct gn_pending *place_of(struct gn_predict *p, uint32_t index, uint32_
 	return step % stride ? NULL : &p->pending[first + step / stride % slots];
 }
 
-/* Moves a running mean by 'rate' (Q16). */
+/* Moves a running mean by 'rate' (Q16, at most 1): it stays between the old and the sample,
+ * so it needs no clamp. Samples are below 2^32: |differences| < 2^27 in Q4. */
 static void average(uint32_t *running, int64_t sample, int64_t rate_q16)
 {
-	int64_t step = ((sample - (int64_t)*running) * rate_q16 + 32768) >> 16;
-
-	*running = (uint32_t)gn_clamp64(*running + step, 0, UINT32_MAX);
+	*running += (uint32_t)(((sample - (int64_t)*running) * rate_q16 + 32768) >> 16);
 }
 
 static int64_t pinball_q4(int64_t off, uint32_t level_q16)

@@ -289,8 +289,8 @@ int main(void)
 	        cmocka_unit_test(a_constant_is_forecast_exactly),
 	        cmocka_unit_test(says_when_it_is_not_to_be_trusted),
 	        cmocka_unit_test(knows_how_accurate_it_is),
-		cmocka_unit_test(demotes_itself_when_worse_than_naive),
-		cmocka_unit_test(resumes_identically_from_a_blob),
+	        cmocka_unit_test(demotes_itself_when_worse_than_naive),
+	        cmocka_unit_test(resumes_identically_from_a_blob),
 	        cmocka_unit_test(refuses_damaged_blobs),
 	        cmocka_unit_test(explains_in_a_sentence_that_fits),
 	};

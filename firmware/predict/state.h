@@ -51,7 +51,7 @@ struct gn_recent {
 	int32_t change_fast_q4, change_slow_q4; /* mean |change| */
 	int32_t error_fast_q4[GN_H];            /* mean |value - P50| */
 	int32_t above_q16[GN_H];                /* share of values above the mixture's P95 */
-	int32_t max_6, max_24, min_12;
+	int32_t max_6, max_24, min_12, max_96, max_288;
 	uint16_t blocks[GN_RECENT_BLOCKS]; /* maxima of 12 steps each, small floats */
 	uint16_t high[GN_HIGH_SLOTS];      /* decaying maxima per time of day, small floats */
 	uint8_t block;                     /* the newest */
