@@ -470,6 +470,51 @@ static void test_half_open_server(void **state)
 	unlink(address.sun_path);
 }
 
+/* Opening the address again drops connections, so a call in between may fail. */
+static void ask_until_answered(struct gn_channel_client *client)
+{
+	struct gn_status status = {0};
+	int tries = 100;
+
+	while (call_port(client, "ports/a", 2 * SECOND_US, &status)) {
+		if (!tries--)
+			fail_msg("%s", status.message);
+		usleep(50000);
+	}
+}
+
+static void *accept_and_close(void *context)
+{
+	int fd;
+
+	while ((fd = accept4(*(int *)context, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+	return NULL;
+}
+
+/* A server that dies while it is connected to; nng 1.5.2 by itself would never dial again
+ * (channel_endpoint.c). */
+static void test_client_comes_back_after_a_server_that_hangs_up(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	pthread_t thread;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	stop_server(fixture);
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/s", fixture->directory);
+	unlink(address.sun_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(pthread_create(&thread, NULL, accept_and_close, &fd), 0);
+	sleep(3); /* time for many attempts */
+	shutdown(fd, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(fd);
+	start_server(fixture);
+	ask_until_answered(fixture->client);
+}
+
 static size_t count_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -487,19 +532,6 @@ const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libnng.so";
-}
-
-/* Opening the address again drops connections, so a call in between may fail. */
-static void ask_until_answered(struct gn_channel_client *client)
-{
-	struct gn_status status = {0};
-	int tries = 100;
-
-	while (call_port(client, "ports/a", 2 * SECOND_US, &status)) {
-		if (!tries--)
-			fail_msg("%s", status.message);
-		usleep(50000);
-	}
 }
 
 /* Connections that say nothing, say garbage, or stop half-way, to a server. */
@@ -923,6 +955,7 @@ int main(void)
 	        CASE(server_killed_answers_unavailable_and_is_not_asked_twice),
 	        CASE(absent_server_is_named),
 	        CASE(half_open_server),
+	        CASE(client_comes_back_after_a_server_that_hangs_up),
 	        CASE(server_survives_bad_peers),
 	        CASE(peer_gone_while_connecting_leaves_the_address_open),
 	        CASE(raw_requests),
