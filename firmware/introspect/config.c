@@ -36,18 +36,22 @@ static const cyaml_schema_value_t schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_introspect_config, fields),
 };
 
-/* Keeps the first line of what cyaml says. */
+/* Keeps what cyaml says first, and in which field that was. */
 static void keep_message(cyaml_log_t level, void *context, const char *format, va_list args)
 {
-	char *text = context;
+	char *text = context, more[MESSAGE_SIZE / 2];
+	const char *field;
 
-	if (text[0])
-		return;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	vsnprintf(text, MESSAGE_SIZE, format, args);
+	vsnprintf(more, sizeof more, format, args);
 #pragma GCC diagnostic pop
-	text[strcspn(text, "\n")] = '\0';
+	more[strcspn(more, "\n")] = '\0';
+	field = strstr(more, "in mapping field");
+	if (!text[0])
+		snprintf(text, MESSAGE_SIZE, "%s", more);
+	else if (field && !strstr(text, "in mapping field"))
+		snprintf(text + strlen(text), MESSAGE_SIZE - strlen(text), ", %s", field);
 }
 
 static int set_text(char **field, const char *before, const char *after)

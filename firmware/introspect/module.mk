@@ -11,3 +11,13 @@ introspect_shell.src := $(addprefix firmware/introspect/,sandbox.c child.c sourc
 INTROSPECT_LIBS = $(NNG_LIBS) -lbpf -lseccomp -lsystemd -lcyaml -lyaml
 $(eval $(call prog,gnomon-introspect,firmware/introspect/main.c $(introspect.src) \
 	$(introspect_shell.src) $(channel.src) $(core.src),$(INTROSPECT_LIBS)))
+
+introspect_image.src := tests/introspect/image.c
+$(eval $(call test,introspect-memory,firmware/introspect/memory_test.c firmware/introspect/dump.c \
+	firmware/introspect/vmcoreinfo.c $(introspect_memory.src) firmware/core/status.c))
+$(eval $(call test,introspect-reader,firmware/introspect/reader_test.c $(introspect_image.src) \
+	$(introspect.src),-lbpf))
+$(eval $(call test,introspect-judge,firmware/introspect/judge_test.c firmware/introspect/config.c \
+	$(introspect.src) firmware/core/status.c,-lbpf -lcyaml -lyaml))
+$(eval $(call fuzz,introspect,firmware/introspect/introspect_fuzz.c $(introspect_image.src) \
+	$(introspect_read.src),-lbpf))

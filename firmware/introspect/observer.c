@@ -158,6 +158,12 @@ static void adopt_kernel(struct gn_observer *o, const struct gn_kernel *kernel, 
 	}
 }
 
+static bool is_same_kernel(const struct gn_kernel *a, const struct gn_kernel *b)
+{
+	return a->init_task == b->init_task && a->space.image_delta == b->space.image_delta &&
+	       strcmp(a->build_id, b->build_id) == 0;
+}
+
 static void search(struct gn_observer *o, uint64_t now_us)
 {
 	uint64_t from = cpu_us(), cost, wait;
@@ -168,7 +174,9 @@ static void search(struct gn_observer *o, uint64_t now_us)
 	wait = cost * SEARCH_SHARE;
 	wait = wait < SEARCH_MIN_US ? SEARCH_MIN_US : wait > SEARCH_MAX_US ? SEARCH_MAX_US : wait;
 	o->next_search_us = now_us + wait;
-	if (o->why == GN_BOOTSTRAP_OK) {
+	if (o->why == GN_BOOTSTRAP_OK && o->has_kernel && is_same_kernel(&o->kernel, found)) {
+		o->next_pass_us = now_us; /* it moves again */
+	} else if (o->why == GN_BOOTSTRAP_OK) {
 		o->bootstrap_us = cost;
 		adopt_kernel(o, found, now_us);
 	} else if (!o->has_kernel) {

@@ -27,10 +27,9 @@ int main(int argc, char **argv)
 	struct pollfd poller = {.events = POLLIN};
 
 	gn_log_init("gn-samples", GN_LOG_WARNING);
-	if (argc != 2 ||
-	    gn_channel_subscriber_create(argv[1], NULL, "samples",
-	                                 &gnomon__v1__sample_batch__descriptor, print, NULL,
-	                                 &subscriber, &status) != 0) {
+	if (argc != 2 || gn_channel_subscriber_create(argv[1], NULL, "samples",
+	                                              &gnomon__v1__sample_batch__descriptor, print,
+	                                              NULL, &subscriber, &status) != 0) {
 		fprintf(stderr, "gn-samples: %s\n", argc == 2 ? status.message : "give one url");
 		return 1;
 	}
