@@ -8,8 +8,6 @@
 #include <sys/eventfd.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <nng/nng.h>
-#include <nng/supplemental/tls/tls.h>
 
 #include "proto/channel_internal.h"
 #include "proto/tlsfiles.h"

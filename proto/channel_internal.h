@@ -8,6 +8,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <nng/nng.h>
+#include <nng/protocol/pubsub0/pub.h>
+#include <nng/protocol/pubsub0/sub.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
 #include "proto/channel.h"
 

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/rep.h>
 
 #include "firmware/core/clock.h"
 #include "proto/channel_internal.h"
