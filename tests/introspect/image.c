@@ -6,13 +6,14 @@
 #include <string.h>
 #include <bpf/btf.h>
 
-#define TASK_SIZE      0x400u
-#define SIGNAL_OFFSET  0x400u /* of a process's other structures in its page */
-#define MM_OFFSET      0x600u
-#define THREAD_OFFSET  0x800u
-#define PERCPU_GPA     0x380000ull
-#define PERCPU_STEP    0x4000u
-#define FILLERS        12000 /* types, so that the BTF is as large as a kernel's must be */
+#define TASK_SIZE     0x400u
+#define SIGNAL_OFFSET 0x400u /* of a process's other structures in its page */
+#define MM_OFFSET     0x600u
+#define THREAD_OFFSET 0x800u
+#define PERCPU_GPA    0x380000ull
+#define PERCPU_STEP   0x4000u
+#define FILLERS       1400 /* types with long names, so that the BTF is as large as a kernel's must be \
+	                    */
 #define LOG_COUNT_BITS 4
 #define LOG_SIZE_BITS  10
 
@@ -255,9 +256,11 @@ static void add_types(struct btf *btf)
 	add_enum(btf, "node_stat_item", node, (int)N(node));
 	add_enum(btf, "vm_event_item", event, (int)N(event));
 	for (int i = 0; i < FILLERS; i++) {
-		char name[24];
+		char name[200];
 
-		snprintf(name, sizeof name, "filler_%d_t", i);
+		memset(name, 'x', sizeof name - 1);
+		name[snprintf(name, sizeof name, "filler_%d", i)] = '_';
+		name[sizeof name - 1] = '\0';
 		btf__add_typedef(btf, name, 1);
 	}
 }
