@@ -59,7 +59,7 @@ static void learn_profile(struct gn_predict *p, int32_t value)
 	mean = (int64_t)(p->slot_sum / p->slot_n);
 	p->slot_sum = 0;
 	p->slot_n = 0;
-	*slot = gn_small_pack((uint64_t)(step < p->day ? mean : old + (mean - old) / 4));
+	*slot = gn_small_pack((uint64_t)(step < p->day || old == 0 ? mean : old + (mean - old) / 4));
 }
 
 uint32_t gn_panel_rhythm(const struct gn_predict *p)
@@ -170,7 +170,8 @@ void gn_panel_observe(struct gn_predict *p, bool real)
 	}
 	learn_norm(p, value);
 	gn_recent_observe(p);
-	learn_profile(p, value);
+	if (real)
+		learn_profile(p, value);
 	gn_period_observe(&p->period, &p->history, p->norm.inverse_sd_q36);
 	gn_autoreg_regressors(&p->history, &p->norm, 0, x);
 	gn_autoreg_absorb(&p->ar, &p->history, x);

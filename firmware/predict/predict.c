@@ -13,6 +13,7 @@
 
 #define FIRST_BITS          20  /* the first non-zero value is scaled to about 2^20 units */
 #define REHEARSE_UNTIL      576 /* steps; later, experts are weighed by what they forecast */
+#define LONG_GAP            12
 #define GAP_MAX             288 /* longer gaps are shortened: the lags have lost their meaning */
 #define INTERRUPTED_AFTER   3   /* missing samples in a row */
 #define DEFAULT_MIN_HISTORY 60
@@ -114,6 +115,30 @@ static void step(struct gn_predict *p, const struct gn_pack *pack, int32_t units
 	gn_mix_issue(p, pack);
 }
 
+/* What stands in for a missing sample: the newest one, in a longer gap the rhythm's. */
+static int32_t fill_of(const struct gn_predict *p)
+{
+	if (p->period.found && p->n_missing > LONG_GAP)
+		return gn_panel_seasonal(p, p->period.found, 1, 0);
+	return gn_history_at(&p->history, 0);
+}
+
+/* How many steps of a gap are filled in. A long gap is shortened by whole days, so that the time
+ * of day stays right. Where a day is longer than the longest gap, the count of samples is moved
+ * on instead, by whole turns of the gain ring. */
+static uint32_t gap_of(struct gn_predict *p, uint64_t missing)
+{
+	uint64_t over;
+
+	if (missing <= GAP_MAX)
+		return (uint32_t)missing;
+	if (p->day <= GAP_MAX)
+		return (uint32_t)(missing % p->day);
+	over = (missing - GAP_MAX) % p->day;
+	p->history.n += (uint32_t)(over - over % GN_AUTOREG_RING);
+	return GAP_MAX;
+}
+
 int gn_predict_observe(struct gn_predict *p, uint64_t now_us, int64_t value)
 {
 	return gn_predict_observe_with(p, NULL, now_us, value);
@@ -131,11 +156,11 @@ int gn_predict_observe_with(struct gn_predict *p, const struct gn_pack *pack, ui
 	steps = periods_passed(p, now_us);
 	p->now_us = now_us;
 	units = scale_in(p, value);
-	p->n_missing = (uint32_t)gn_min64((int64_t)(steps - 1), GAP_MAX);
-	if (p->n_missing)
+	p->n_missing = gap_of(p, steps - 1);
+	if (steps > 1)
 		p->n_since_gap = 0;
 	for (uint32_t i = 0; i < p->n_missing; i++)
-		step(p, pack, gn_history_at(&p->history, 0), false);
+		step(p, pack, fill_of(p), false);
 	step(p, pack, units, true);
 	p->n_observed++;
 	p->n_since_gap++;

@@ -175,6 +175,50 @@ static void says_when_it_is_not_to_be_trusted(void **state)
 	free(p);
 }
 
+/* A day at five minutes, then silence for some days and two hours: the peak of the day is
+ * still expected at its hour. */
+static void keeps_the_time_of_day_over_a_long_gap(void **state)
+{
+	static const struct gn_predict_config config = {
+	        .period_us = 300000000, .n_horizons = 1, .horizons = {12}};
+	struct gn_predict *p = make(&config);
+	uint64_t step = 0;
+
+	for (; step < 10 * 288; step++)
+		gn_predict_observe(p, (step + 1) * config.period_us, step % 288 < 24 ? 9000 : 100);
+	step += 5 * 288 - 20; /* 20 steps before the peak begins */
+	for (uint32_t i = 0; i < 9; i++, step++) {
+		assert_true(step % 288 > 24);
+		gn_predict_observe(p, (step + 1) * config.period_us, 100);
+	}
+	/* the newest sample is 12 steps before the peak */
+	assert_int_equal(step % 288, 288 - 11);
+	assert_true(at(p, 0).quantiles[GN_P90] > 5000);
+	free(p);
+}
+
+static void follows_a_resize(void **state)
+{
+	struct gn_predict *told = make(&seconds), *not_told = make(&seconds);
+	uint32_t i;
+
+	for (i = 0; i < 3000; i++) {
+		gn_predict_observe(told, (i + 1) * 1000000, 1000 + next_random() % 10);
+		gn_predict_observe(not_told, (i + 1) * 1000000, 1000 + next_random() % 10);
+	}
+	gn_predict_note_resize(told, 1000, 4000);
+	for (; i < 3060; i++) {
+		int64_t value = 1500 + (int64_t)(next_random() % 1000);
+
+		gn_predict_observe(told, (i + 1) * 1000000, value);
+		gn_predict_observe(not_told, (i + 1) * 1000000, value);
+	}
+	assert_true(at(told, 0).quantiles[GN_P99] > 2200);
+	assert_true(at(told, 0).quantiles[GN_P99] >= at(not_told, 0).quantiles[GN_P99] - 100);
+	free(told);
+	free(not_told);
+}
+
 static void knows_how_accurate_it_is(void **state)
 {
 	struct gn_predict_accuracy accuracy = {.n = 9};
@@ -288,6 +332,8 @@ int main(void)
 	        cmocka_unit_test(time_that_does_not_advance_changes_nothing),
 	        cmocka_unit_test(a_constant_is_forecast_exactly),
 	        cmocka_unit_test(says_when_it_is_not_to_be_trusted),
+	        cmocka_unit_test(keeps_the_time_of_day_over_a_long_gap),
+	        cmocka_unit_test(follows_a_resize),
 	        cmocka_unit_test(knows_how_accurate_it_is),
 	        cmocka_unit_test(demotes_itself_when_worse_than_naive),
 	        cmocka_unit_test(resumes_identically_from_a_blob),
