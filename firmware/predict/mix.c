@@ -29,15 +29,27 @@ void gn_mix_share_slots(struct gn_predict *p)
 	}
 }
 
+static uint32_t stride_of(const struct gn_predict *p, uint32_t index)
+{
+	uint32_t slots = p->slots[index];
+
+	return (p->config.horizons[index] + slots - 1) / slots;
+}
+
+/* For how many judgements one counts: far horizons are judged every few steps only. */
+static uint32_t worth_of(const struct gn_predict *p, uint32_t index)
+{
+	return (uint32_t)gn_min64(1 + stride_of(p, index) / 4, 8);
+}
+
 /* The ring place of the forecast made at 'step' for a horizon; NULL: not recorded. */
 static struct gn_pending *place_of(struct gn_predict *p, uint32_t index, uint32_t step)
 {
-	uint32_t first = 0, slots = p->slots[index];
-	uint32_t stride = (p->config.horizons[index] + slots - 1) / slots;
+	uint32_t first = 0, stride = stride_of(p, index);
 
 	for (uint32_t i = 0; i < index; i++)
 		first += p->slots[i];
-	return step % stride ? NULL : &p->pending[first + step / stride % slots];
+	return step % stride ? NULL : &p->pending[first + step / stride % p->slots[index]];
 }
 
 /* Moves a running mean by 'rate' (Q16, at most 1): it stays between the old and the sample,
@@ -81,7 +93,7 @@ static void calibrate(struct gn_predict *p, uint32_t index, uint32_t q, int64_t 
 {
 	static const int32_t rates_q16[GN_Q] = {400, 800, 1000, 2000};
 	int64_t level = gn_panel_levels_q16[q];
-	int64_t push = off > 0 ? level : level - 65536;
+	int64_t push = (off > 0 ? level : level - 65536) * worth_of(p, index);
 
 	p->offsets_q16[index][q] =
 	        gn_clamp32(p->offsets_q16[index][q] + ((push * rates_q16[q]) >> 16),
@@ -116,7 +128,7 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 	int64_t value = gn_history_at(&p->history, 0);
 	int64_t then = gn_history_at(&p->history, horizon);
 	struct gn_accuracy *accuracy = &p->accuracy[index];
-	int64_t rate = 65536 / gn_min64((int64_t)n + 1, LOSS_MEMORY);
+	int64_t rate = 65536 / gn_min64((int64_t)n + 1, LOSS_MEMORY / worth_of(p, index));
 
 	for (uint32_t q = 0; q < GN_Q; q++) {
 		uint32_t level = gn_panel_levels_q16[q];

@@ -59,7 +59,8 @@ static void learn_profile(struct gn_predict *p, int32_t value)
 	mean = (int64_t)(p->slot_sum / p->slot_n);
 	p->slot_sum = 0;
 	p->slot_n = 0;
-	*slot = gn_small_pack((uint64_t)(step < p->day || old == 0 ? mean : old + (mean - old) / 4));
+	*slot = gn_small_pack(
+	        (uint64_t)(step < p->day || old == 0 ? mean : old + (mean - old) / 4));
 }
 
 uint32_t gn_panel_rhythm(const struct gn_predict *p)
