@@ -14,7 +14,9 @@ static void keep(struct gn_fakeport *fake, struct rte_mbuf *mbuf)
 	if (bytes != frame)
 		memcpy(frame, bytes, n);
 	fake->lengths[fake->n] = mbuf->pkt_len;
-	fake->mbufs[fake->n++] = fake->copies ? NULL : mbuf;
+	fake->mbufs[fake->n++] = fake->copies || fake->port.done_when_sent ? NULL : mbuf;
+	if (!fake->copies && fake->port.done_when_sent)
+		rte_pktmbuf_free(mbuf);
 }
 
 static unsigned fake_tx(struct gn_port *port, struct rte_mbuf **mbufs, struct gn_packet **packets,

@@ -1,4 +1,5 @@
-/* fakeport.h - a port for tests: what is sent to it is kept, within the room it has. */
+/* fakeport.h - a port for tests: what is sent to it is kept, within the room it has. With
+ * 'port.done_when_sent' set it keeps the bytes and frees the mbuf, as a software driver. */
 #ifndef GN_DATAPLANE_FAKEPORT_H
 #define GN_DATAPLANE_FAKEPORT_H
 
