@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_COUNT_BITS 24
+#define MAX_COUNT_BITS 20
+#define MAX_STEPS      (1u << 17) /* descriptors looked at in one call */
 #define MAX_SIZE_BITS  28
 #define STATE_SHIFT    62
 #define COMMITTED      1u
@@ -157,7 +158,8 @@ static void read_from(const struct gn_kernel *k, const struct ring *r, uint64_t 
 {
 	uint64_t id = r->tail_id, step;
 
-	for (; n && news->n_records < most; id = id_add(id, step), n -= step) {
+	for (unsigned i = 0; n && i < MAX_STEPS && news->n_records < most;
+	     i++, id = id_add(id, step), n -= step) {
 		struct record record;
 
 		step = 1;

@@ -338,7 +338,7 @@ static const struct gn_observer_config config = {.period_us = 1000000,
                                                  .n_top = 3,
                                                  .max_processes = 64,
                                                  .stale_us = 1500000,
-                                                 .give_up_us = 60000000,
+                                                 .give_up_us = 2000000,
                                                  .stuck_us = 3000000};
 
 static void advance(uint64_t ns)

@@ -112,9 +112,9 @@ class Guest:
                 raise RuntimeError("QEMU ended: " + self.buffer[-2000:].decode(errors="replace"))
             self.buffer += chunk
 
-    def wait_ready(self):
+    def wait_ready(self, seconds=120):
         """Until the guest answers; what is sent while its console is set up may be lost."""
-        self.wait_for(rb"gn: ready\r?\n")
+        self.wait_for(rb"gn: ready\r?\n", seconds)
         for _ in range(30):
             self.console.sendall(b"status\n")
             try:
