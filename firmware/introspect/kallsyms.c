@@ -12,6 +12,7 @@
 #define TOKENS           256
 #define TOKEN_TABLE_SIZE (16u << 10)
 #define NAME_SIZE        512
+#define MAX_WORK         (8u << 20) /* names decoded in the search for a table */
 #define MARKER_STEP      256
 #define SEARCH_BACK      (24ull << 20) /* names and markers before the token table */
 
@@ -126,7 +127,7 @@ static int find_wanted(const char *name, unsigned length)
 
 /* Whether 'n' names from 'from' on end, with the markers after them, exactly at 'end'. Some
  * kernels (6.2, 6.3, 6.1 with fixes) have three bytes a symbol of sequence numbers there too. */
-static bool names_fit(const uint8_t *from, const uint8_t *end, uint32_t n)
+static bool names_fit(const uint8_t *from, const uint8_t *end, uint32_t n, uint64_t *work)
 {
 	uint64_t markers = align8(4ull * ((n + MARKER_STEP - 1) / MARKER_STEP));
 	uint64_t sequence = align8(3ull * n), used;
@@ -135,8 +136,8 @@ static bool names_fit(const uint8_t *from, const uint8_t *end, uint32_t n)
 
 	if ((uint64_t)(end - from) < n * 2ull + markers)
 		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (!next_name(&c, &n_tokens))
+	for (uint32_t i = 0; i < n; i++, --*work)
+		if (!*work || !next_name(&c, &n_tokens))
 			return false;
 	used = align8((uint64_t)(c.at - from)) + markers;
 	return used == (uint64_t)(end - from) || used + sequence == (uint64_t)(end - from);
@@ -145,7 +146,9 @@ static bool names_fit(const uint8_t *from, const uint8_t *end, uint32_t n)
 /* Looks for the count and the names before the token table at buffer + size. */
 static bool find_names(const uint8_t *buffer, size_t size, size_t *names_at, uint32_t *n_symbols)
 {
-	for (size_t back = 16; back <= size; back += 8) {
+	uint64_t work = MAX_WORK;
+
+	for (size_t back = 16; back <= size && work; back += 8) {
 		const uint8_t *at = buffer + size - back;
 		uint32_t n, zero;
 
@@ -154,7 +157,7 @@ static bool find_names(const uint8_t *buffer, size_t size, size_t *names_at, uin
 		/* Two bytes a name at least, 128 at most; then the rest decides. */
 		if (zero || n < 64 || n > GN_KALLSYMS_MAX_SYMBOLS || n > back / 2 || n < back / 128)
 			continue;
-		if (names_fit(at + 8, buffer + size, n)) {
+		if (names_fit(at + 8, buffer + size, n, &work)) {
 			*names_at = size - back + 8;
 			*n_symbols = n;
 			return true;

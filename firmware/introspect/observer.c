@@ -376,6 +376,16 @@ static void judge(struct gn_observer *o, uint64_t now_us, struct gn_report *r)
 	}
 }
 
+/* A clock for kernels whose tick counter is not found. */
+static uint64_t runtime_ns(const struct gn_walk *walk)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < walk->n; i++)
+		sum += walk->processes[i].runtime_ns;
+	return sum;
+}
+
 static void pass(struct gn_observer *o, uint64_t now_us, struct gn_report *r)
 {
 	int err = gn_walk(&o->kernel, &o->walk);
@@ -396,6 +406,8 @@ static void pass(struct gn_observer *o, uint64_t now_us, struct gn_report *r)
 		return;
 	}
 	o->has_walk = true;
+	if (!o->kernel.symbols.has[GN_SYM_jiffies])
+		o->globals.jiffies = runtime_ns(&o->walk);
 	r->retries += o->globals.retries;
 	fill_capabilities(o, r);
 	fill_signs(o, now_us, r);

@@ -47,6 +47,21 @@ static void found_by_each_way(void **state)
 	}
 }
 
+/* Before 6.1 VMCOREINFO does not tell where the symbol table is. */
+static void found_without_addresses_of_symbols(void **state)
+{
+	for (int layout = GN_IMAGE_OLD; layout <= GN_IMAGE_NEW; layout++) {
+		char *at;
+
+		find((enum gn_image_layout)layout, false);
+		at = gn_image_at(&image, GN_IMAGE_VMCOREINFO);
+		while ((at = strstr(at, "kallsyms_")))
+			*at = 'X';
+		assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_OK);
+		check_found(GN_BOOTSTRAP_VMCOREINFO);
+	}
+}
+
 static void found_by_structure(void **state)
 {
 	void *token;
@@ -210,6 +225,24 @@ static void names_states(void **state)
 	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		assert_int_equal(gn_walk_state(cases[i].state, cases[i].exit_state),
 		                 cases[i].letter);
+}
+
+/* Every process shares one list of threads, which never ends where it should. */
+static void endless_threads_are_bounded(void **state)
+{
+	struct gn_walk walk;
+
+	find(GN_IMAGE_OLD, false);
+	for (unsigned i = 0; i < GN_IMAGE_TASKS; i++) {
+		uint8_t *task = gn_image_task(&image, i);
+		uint64_t node = GN_IMAGE_DIRECT + GN_IMAGE_TASK_GPA + 4096 * i + 0x118;
+
+		gn_image_put32(task + 0x420, 2);
+		gn_image_put64(task + 0x118, node); /* next and prev of itself */
+		gn_image_put64(task + 0x120, node);
+	}
+	assert_int_equal(walk_now(&walk), -EAGAIN);
+	assert_true(walk.n_reads <= GN_WALK_MAX_READS + 1);
 }
 
 /* ---- counters ---------------------------------------------------------------------------------
@@ -451,6 +484,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(found_by_each_way),
+	        cmocka_unit_test(found_without_addresses_of_symbols),
 	        cmocka_unit_test(found_by_structure),
 	        cmocka_unit_test(says_why_not),
 	        cmocka_unit_test(refuses_what_stood_still),
@@ -459,6 +493,7 @@ int main(void)
 	        cmocka_unit_test(room_for_fewer),
 	        cmocka_unit_test(broken_links_tear),
 	        cmocka_unit_test(broken_threads_tear),
+	        cmocka_unit_test(endless_threads_are_bounded),
 	        cmocka_unit_test(ends_without_tasks),
 	        cmocka_unit_test(names_states),
 	        cmocka_unit_test(reads_counters),

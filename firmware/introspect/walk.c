@@ -72,7 +72,8 @@ static bool add_thread(const struct gn_kernel *k, struct gn_walk *w, uint64_t ta
 	uint32_t task_state, exit_state;
 	uint64_t queued;
 
-	if (!get32(k, task, p->at.task_state, &task_state) ||
+	/* A guest may give all its processes one endless list of threads. */
+	if (++w->n_reads > GN_WALK_MAX_READS || !get32(k, task, p->at.task_state, &task_state) ||
 	    !get32(k, task, p->at.task_exit_state, &exit_state) ||
 	    !add64(k, task, p->at.task_runtime, &out->runtime_ns) ||
 	    !add64(k, task, p->at.task_run_delay, &out->wait_ns) ||
@@ -288,7 +289,7 @@ int gn_walk(const struct gn_kernel *k, struct gn_walk *w)
 {
 	uint64_t next;
 
-	w->n = w->n_threads = w->n_blocked = w->retries = 0;
+	w->n = w->n_threads = w->n_blocked = w->retries = w->n_reads = 0;
 	w->is_truncated = false;
 	if (!gn_space_u64(&k->space, node_of(k, w, 0), &next))
 		return -EFAULT;
@@ -299,7 +300,7 @@ int gn_walk(const struct gn_kernel *k, struct gn_walk *w)
 			break;
 		if (s == STEP_NEXT)
 			continue;
-		if (++w->retries > GN_WALK_RETRIES + w->n / 32)
+		if (++w->retries > GN_WALK_RETRIES + w->n / 32 || w->n_reads > GN_WALK_MAX_READS)
 			return -EAGAIN;
 		take_back(w);
 	}

@@ -13,6 +13,7 @@
 #define GN_WALK_COMM        16
 #define GN_WALK_MAX_BLOCKED 64
 #define GN_WALK_MAX         65536 /* processes */
+#define GN_WALK_MAX_READS   (1u << 19)
 
 /* A process: all its threads together, those that ended included. */
 struct gn_process {
@@ -57,6 +58,7 @@ struct gn_walk {
 	struct gn_blocked blocked[GN_WALK_MAX_BLOCKED];
 	uint32_t n_blocked;
 	uint32_t retries;
+	uint32_t n_reads;  /* threads read, retries included; at most GN_WALK_MAX_READS */
 	bool is_truncated; /* there are more processes than room */
 };
 
