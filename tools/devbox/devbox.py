@@ -237,15 +237,7 @@ class Devbox:
 
     def wait_booted(self, vm, seconds=90):
         """Returns the guest's console, once its load program answers."""
-        console = self.console(vm.name)
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                console.command("status", 3)
-                return console
-            except Failed:
-                if time.monotonic() > end:
-                    raise
+        return self.console(vm.name).wait_ready(seconds)
 
     # -- use --------------------------------------------------------------------------------
 
@@ -254,6 +246,10 @@ class Devbox:
 
     def console(self, name):
         return Console(self.path("console", f"{name}.sock")).connect()
+
+    def shadow_console(self, name):
+        """The shim gives a shadow's console the production one's path and its domain's name."""
+        return Console(self.path("console", f"{name}.sock-{name}-shadow")).connect()
 
     def ctl_command(self, *arguments):
         return [self.program("gnomonctl"), "--config", self.path("ctl.yaml"), *arguments]

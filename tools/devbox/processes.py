@@ -140,7 +140,7 @@ class Console:
     """The serial console of a test guest (its Unix socket), one answer a command."""
 
     def __init__(self, path):
-        self.path, self.socket, self.buffer = path, None, b""
+        self.path, self.socket, self.buffer, self.n_commands = path, None, b"", 0
 
     def connect(self, seconds=10):
         def attempt():
@@ -182,10 +182,22 @@ class Console:
                 return line
 
     def command(self, text, seconds=20):
-        """Sends one command and returns its answer, whatever was said before."""
-        self.socket.sendall(text.encode() + b"\n")
-        verb = text.split()[0]
-        return self.wait((f"gn: {verb} ", f"gn: ok {verb}", "gn: error"), seconds)
+        """Sends one command and returns its answer, not an earlier one's that comes late."""
+        self.n_commands += 1
+        tag = f"@{os.getpid()}.{self.n_commands}"
+        self.socket.sendall(f"{tag} {text}\n".encode())
+        return self.wait(f"gn: {tag} ", seconds)
+
+    def wait_ready(self, seconds=90):
+        """Waits until the guest has booted and its load program answers."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.command("status", 3)
+                return self
+            except Failed:
+                if time.monotonic() > end:
+                    raise
 
     def status(self):
         """The guest's counters as a dict."""

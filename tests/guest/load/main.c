@@ -4,12 +4,14 @@
  *
  *   cpu|memory|udp|http|disk PATTERN    follow another pattern from now on
  *   verify SECONDS                      the verified disk writer (load.h)
- *   status                              one line of counters
+ *   status                              one line of counters; cpu_ms is the time since the
+ *                                       CPU pattern was set
  *   run COMMAND                         a busybox shell command; its output, then its status
  *   poweroff
  *
- * Each answer is one line that begins with "gn: ". It also puts hot-plugged vCPUs on-line,
- * as udev does in a real guest. */
+ * Each answer is one line that begins with "gn: ". A command may begin with "@WORD "; its
+ * answer then begins with "gn: @WORD ", so that late answers are told apart. It also puts
+ * hot-plugged vCPUs on-line, as udev does in a real guest. */
 #include "tests/guest/load/load.h"
 #include "tests/guest/load/pattern.h"
 
@@ -97,6 +99,9 @@ static long online_cpus(void)
 	return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* "@WORD " before a command, or "". */
+static char tag[24];
+
 static void print_status(void)
 {
 	struct gn_load_network n;
@@ -104,11 +109,13 @@ static void print_status(void)
 
 	gn_load_network_get(&n);
 	gn_load_disk_get(&d);
-	printf("gn: status uptime_ms=%llu vcpus=%ld cpu=%llu memory=%llu udp_sent=%llu "
+	printf("gn: %sstatus uptime_ms=%llu cpu_ms=%llu vcpus=%ld cpu=%llu memory=%llu "
+	       "udp_sent=%llu "
 	       "udp_received=%llu udp_lost=%llu http_ok=%llu http_failed=%llu http_served=%llu "
 	       "gap_ms=%llu disk_reads=%llu disk_writes=%llu disk_errors=%llu disk_longest_ms=%llu "
 	       "verify_running=%d verify_writes=%llu verify_checked=%llu verify_wrong=%llu\n",
-	       (unsigned long long)now_ms(), sysconf(_SC_NPROCESSORS_ONLN),
+	       tag, (unsigned long long)now_ms(),
+	       (unsigned long long)(now_ms() - loads[CPU].since_ms), sysconf(_SC_NPROCESSORS_ONLN),
 	       (unsigned long long)loads[CPU].value, (unsigned long long)held_mib,
 	       (unsigned long long)n.udp_sent, (unsigned long long)n.udp_received,
 	       (unsigned long long)n.udp_lost, (unsigned long long)n.http_ok,
@@ -120,10 +127,23 @@ static void print_status(void)
 	       (unsigned long long)d.verify_wrong);
 }
 
+static char *take_tag(char *line)
+{
+	size_t length = strcspn(line, " ");
+
+	tag[0] = '\0';
+	if (line[0] != '@' || !line[length] || length + 2 > sizeof tag)
+		return line;
+	snprintf(tag, sizeof tag, "%.*s", (int)length + 1, line);
+	return line + length + 1;
+}
+
 static void handle(char *line)
 {
-	char *argument = strchr(line, ' ');
+	char *argument;
 
+	line = take_tag(line);
+	argument = strchr(line, ' ');
 	if (argument)
 		*argument++ = '\0';
 	if (!strcmp(line, "status"))
@@ -132,13 +152,13 @@ static void handle(char *line)
 		reboot(RB_POWER_OFF);
 	else if (argument && !strcmp(line, "verify")) {
 		gn_load_disk_verify_start(strtoull(argument, NULL, 10));
-		printf("gn: ok verify\n");
+		printf("gn: %sok verify\n", tag);
 	} else if (argument && !strcmp(line, "run"))
-		printf("gn: ok run %d\n", WEXITSTATUS(system(argument)));
+		printf("gn: %sok run %d\n", tag, WEXITSTATUS(system(argument)));
 	else if (argument && set_pattern(line, argument))
-		printf("gn: ok %s %s\n", line, argument);
+		printf("gn: %sok %s %s\n", tag, line, argument);
 	else
-		printf("gn: error unknown command or pattern '%s'\n", line);
+		printf("gn: %serror unknown command or pattern '%s'\n", tag, line);
 }
 
 static bool console_has_input(int timeout_ms)
