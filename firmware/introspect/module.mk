@@ -19,5 +19,5 @@ $(eval $(call test,introspect-reader,firmware/introspect/reader_test.c $(introsp
 	$(introspect.src),-lbpf))
 $(eval $(call test,introspect-judge,firmware/introspect/judge_test.c firmware/introspect/config.c \
 	$(introspect.src) firmware/core/status.c,-lbpf -lcyaml -lyaml))
-$(eval $(call fuzz,introspect,firmware/introspect/introspect_fuzz.c $(introspect_image.src) \
+$(eval $(call fuzz,introspect,tests/introspect/introspect_fuzz.c $(introspect_image.src) \
 	$(introspect_read.src),-lbpf))

@@ -12,8 +12,9 @@
 #define THREAD_OFFSET 0x800u
 #define PERCPU_GPA    0x380000ull
 #define PERCPU_STEP   0x4000u
-#define FILLERS       1400 /* types with long names, so that the BTF is as large as a kernel's must be \
-	                    */
+#define FILLERS                                                                                    \
+	1400 /* types with long names, so that the BTF is as large as a kernel's must be           \
+	      */
 #define LOG_COUNT_BITS 4
 #define LOG_SIZE_BITS  10
 
