@@ -89,15 +89,16 @@ static void reweigh(struct gn_predict *p, uint32_t index)
 	}
 }
 
+/* Young series are corrected faster: their spread is still a guess. */
 static void calibrate(struct gn_predict *p, uint32_t index, uint32_t q, int64_t off)
 {
 	static const int32_t rates_q16[GN_Q] = {400, 800, 1000, 2000};
+	int64_t haste_q8 = 256 + 32768 / ((int64_t)p->n_judged[index] + 64);
 	int64_t level = gn_panel_levels_q16[q];
-	int64_t push = (off > 0 ? level : level - 65536) * worth_of(p, index);
+	int64_t push = (off > 0 ? level : level - 65536) * worth_of(p, index) * haste_q8;
+	int64_t offset = p->offsets_q16[index][q] + ((push * rates_q16[q]) >> 24);
 
-	p->offsets_q16[index][q] =
-	        gn_clamp32(p->offsets_q16[index][q] + ((push * rates_q16[q]) >> 16),
-	                   -GN_OFFSET_MAX_Q16, GN_OFFSET_MAX_Q16);
+	p->offsets_q16[index][q] = gn_clamp32(offset, -GN_OFFSET_MAX_Q16, GN_OFFSET_MAX_Q16);
 }
 
 static void learn_recent(struct gn_recent *recent, uint32_t index, uint32_t n, int64_t change,
