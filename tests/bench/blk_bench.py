@@ -1,13 +1,13 @@
 """Disk requests per second through a vhost-user-blk socket: gnomon-dataplane next to
 qemu-storage-daemon, on the same file or device without the page cache, with the same load
-(gn-fe-blk: a guest's driver that sleeps until it is interrupted, as a guest's does).
+(gn-fe-blk: a guest's driver that sleeps until it is interrupted, as a guest's does). All
+back ends are there at once, asleep; the load goes from one to the next in short turns.
 
 The back end has one CPU, the load the other; the dataplane backs off when idle, as on board
 devbox, since the kernel's own I/O threads need the CPUs too. Twice: on a file of this machine's
 disk, where the disk sets the pace, and on a memory device (zram), where the way from ring to
 device and back does. qemu-storage-daemon runs with its io_uring engine and with its default,
 threads; the better one counts."""
-import fcntl
 import json
 import os
 import stat
@@ -23,12 +23,12 @@ CASES = [("read", 32), ("write", 32), ("read", 1), ("write", 1)]
 class QemuStorageDaemon:
     def __init__(self, context, path, engine):
         self.context = context
-        self.socket = f"{context.tmp}/q.sock"
+        self.socket = f"{context.tmp}/q-{engine}.sock"
         driver = "host_device" if stat.S_ISBLK(os.stat(path).st_mode) else "file"
         self.process = context.start(
             ["taskset", "-c", str(context.cpu_poll), "qemu-storage-daemon",
              "--blockdev", f"driver={driver},node-name=f,filename={path},aio={engine},"
-             "cache.direct=on,discard=unmap",
+             "cache.direct=on,discard=unmap,locking=off",
              "--object", "iothread,id=t",
              "--export", "type=vhost-user-blk,id=e,node-name=f,iothread=t,writable=on,"
              f"addr.type=unix,addr.path={self.socket}"], "qsd.log")
@@ -43,7 +43,6 @@ class QemuStorageDaemon:
 
 class Gnomon:
     def __init__(self, context, path):
-        self.path = path
         self.dataplane = harness.Dataplane(
             context, {"volumes": [{"name": "volumes/a", "vm": "vms/a", "path": path}]},
             idle="backoff")
@@ -51,49 +50,43 @@ class Gnomon:
 
     def stop(self):
         self.dataplane.stop()
-        harness.wait_for(self._is_free, 10, "the disk's lock")
-
-    def _is_free(self):
-        """The kernel may end a process's io_uring, and its locks, a little after it."""
-        with open(self.path, "r+b") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return False
-        return True
 
 
 def load(context, socket, kind, depth):
     """Operations per second."""
     done = subprocess.run(
-        [*context.first, context.program("gn-fe-blk"), "--socket", socket, f"--{kind}", "1", "--depth",
-         str(depth), "--seconds", str(context.seconds), "--cpu", str(context.cpu_load),
-         "--seed", "7"], capture_output=True, check=False, timeout=60)
+        [*context.first, context.program("gn-fe-blk"), "--socket", socket, f"--{kind}", "1",
+         "--depth", str(depth), "--seconds", str(context.seconds / 3), "--cpu",
+         str(context.cpu_load), "--seed", "7"], capture_output=True, check=False, timeout=60)
     if done.returncode:
         raise RuntimeError(f"gn-fe-blk: {done.stdout.decode()} {done.stderr.decode()}")
     return json.loads(done.stdout)["ops_per_s"]
 
 
-def collect(context, path):
-    systems = {"qemu-storage-daemon io_uring": lambda: QemuStorageDaemon(context, path,
-                                                                         "io_uring"),
-               "qemu-storage-daemon threads": lambda: QemuStorageDaemon(context, path,
-                                                                        "threads")}
+def start_all(context, path):
+    systems = {}
     try:
         context.program("gnomon-dataplane")
-        systems = {"gnomon": lambda: Gnomon(context, path), **systems}
+        systems["gnomon"] = Gnomon(context, path)
     except harness.CannotRun as reason:
         print(f"# {reason}: only its peer is measured")
+    for engine in ("io_uring", "threads"):
+        systems[f"qemu-storage-daemon {engine}"] = QemuStorageDaemon(context, path, engine)
+    return systems
+
+
+def collect(context, path):
+    systems = start_all(context, path)
     results = {name: {case: [] for case in CASES} for name in systems}
-    for index in range(context.rounds):
-        for name, start in systems.items():
-            system = start()
-            for case in CASES:
+    for case in CASES:
+        for _ in range(2 * context.rounds):
+            for name, system in systems.items():
                 results[name][case].append(load(context, system.socket, *case))
-            system.stop()
-        print(f"#   round {index + 1}: " + "; ".join(
-            f"{name} " + ", ".join(f"{values[case][-1]:.0f}" for case in CASES)
+        print(f"#   {case[0]}, depth {case[1]}: " + ", ".join(
+            f"{name} {statistics.median(values[case]):.0f}"
             for name, values in results.items()), flush=True)
+    for system in systems.values():
+        system.stop()
     return results
 
 
@@ -126,8 +119,16 @@ class MemoryDevice:
         return f"/dev/zram{self.number}"
 
     def __exit__(self, *_):
-        self._write(f"/sys/block/zram{self.number}/reset", 1)
+        harness.wait_for(self._reset, 10, "the memory device's release")
         self._write(f"{self.CONTROL}/hot_remove", self.number)
+
+    def _reset(self):
+        """The kernel may end a process's io_uring a little after the process."""
+        try:
+            self._write(f"/sys/block/zram{self.number}/reset", 1)
+        except OSError:
+            return False
+        return True
 
     @staticmethod
     def _write(path, value):
