@@ -152,7 +152,7 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 	average(&accuracy->vpa_loss_q4, vpa_loss_q4(value, then, past), rate);
 	accuracy->n++;
 	p->n_judged[index]++;
-	if (n < REWEIGH_ALWAYS || p->history.n % GN_H == index)
+	if (n < REWEIGH_ALWAYS || (n + index) % GN_H == 0)
 		reweigh(p, index);
 }
 

@@ -44,7 +44,7 @@ struct gn_predict_forecast {
 };
 
 struct gn_predict;
-extern const size_t gn_predict_size; /* bytes that an instance needs; 8-byte aligned */
+extern const size_t gn_predict_size; /* bytes an instance needs, at most 8 KiB; 8-byte aligned */
 
 /* -EINVAL: the configuration is out of range; 'p' is then untouched. */
 int gn_predict_init(struct gn_predict *p, const struct gn_predict_config *config);

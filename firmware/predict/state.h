@@ -100,4 +100,6 @@ struct gn_predict {
 	int32_t quantiles[GN_H][GN_Q]; /* the newest forecast, units */
 };
 
+_Static_assert(sizeof(struct gn_predict) <= 8192, "predict.h promises 8 KiB");
+
 #endif
