@@ -61,13 +61,13 @@ static bool send_message(int fd, const struct gn_ram_message *message, const int
 
 static struct device *speaker(const char *vm)
 {
-	struct device *device, *first = NULL;
+	struct device *device, *newest = NULL;
 
 	LIST_FOREACH(device, &ram.devices, link)
 	if (device->generation && strcmp(device->vm, vm) == 0 &&
-	    (!first || device->generation < first->generation))
-		first = device;
-	return first;
+	    (!newest || device->generation > newest->generation))
+		newest = device;
+	return newest;
 }
 
 static struct gn_ram_message make_message(const char *vm, const struct device *device)
@@ -183,10 +183,13 @@ void gn_ram_offer(const char *socket_path, int vid)
 	pthread_mutex_lock(&ram.mutex);
 	device = find(socket_path);
 	if (device) {
+		bool spoke = speaker(device->vm) == device;
+
 		drop_memory(device);
 		if (take_memory(device, memory))
 			device->generation = ++ram.generation;
-		tell_all(device->vm);
+		if (spoke || device->generation)
+			tell_all(device->vm);
 	}
 	pthread_mutex_unlock(&ram.mutex);
 	free(memory);
@@ -199,8 +202,11 @@ void gn_ram_revoke(const char *socket_path)
 	pthread_mutex_lock(&ram.mutex);
 	device = find(socket_path);
 	if (device && device->generation) {
+		bool spoke = speaker(device->vm) == device;
+
 		drop_memory(device);
-		tell_all(device->vm);
+		if (spoke)
+			tell_all(device->vm);
 	}
 	pthread_mutex_unlock(&ram.mutex);
 }
@@ -231,11 +237,11 @@ void gn_ram_unbind(const char *socket_path)
 	pthread_mutex_lock(&ram.mutex);
 	device = find(socket_path);
 	if (device) {
-		bool had_memory = device->generation;
+		bool spoke = speaker(device->vm) == device;
 
 		LIST_REMOVE(device, link);
 		drop_memory(device);
-		if (had_memory)
+		if (spoke)
 			tell_all(device->vm);
 		free(device->socket_path);
 		free(device);

@@ -2,7 +2,7 @@
  *
  * A vhost-user device, named by its socket, offers the memory table that its front end sent,
  * and takes it back when another comes or the front end goes. A VM's devices all have the same
- * memory; the first that has it speaks for the VM. Descriptors are opened anew, read-only.
+ * memory; the newest table speaks for the VM. Descriptors are opened anew, read-only.
  *
  * Threads: all functions from any thread but an lcore. They never wait for a reader: one that
  * does not keep up is disconnected, and gets everything anew when it connects again. */
