@@ -13,8 +13,8 @@
 #define X86_DIRECT_MAP    0xffff888000000000ull
 #define X86_DIRECT_MAP_5L 0xff11000000000000ull
 #define ARM64_IMAGE_SPAN  (256 * MIB)
-#define IMAGE_BEFORE      (64 * MIB) /* of init_task, where tables are looked for */
-#define IMAGE_AFTER       (96 * MIB)
+#define IMAGE_BEFORE      (96 * MIB) /* of the data, where tables are looked for */
+#define IMAGE_AFTER       (32 * MIB)
 #define MAX_GIB           4096 /* of guest memory */
 
 struct search {
@@ -22,6 +22,7 @@ struct search {
 	const struct gn_bootstrap_hints *hints;
 	enum gn_bootstrap_reason reason;
 	struct gn_kernel kernel;
+	uint64_t text; /* where the image begins, physical; 0: not known */
 };
 
 /* Keeps the furthest that a candidate came. */
@@ -45,15 +46,20 @@ static void set_image(struct gn_space *space, enum gn_arch arch, uint64_t va, ui
 	}
 }
 
-/* The part of the region around 'gpa' in which the kernel's image must lie. */
-static bool image_range(struct gn_memory *memory, uint64_t gpa, uint64_t *from, uint64_t *to)
+/* The part of the region around 'gpa', in the kernel's data, in which its image must lie: all
+ * tables are before the data, but for what the linker put right behind it. */
+static bool image_range(const struct search *s, uint64_t gpa, uint64_t *from, uint64_t *to)
 {
+	const struct gn_memory *memory = s->memory;
+
 	for (unsigned i = 0; i < memory->n_regions; i++) {
 		const struct gn_memory_region *r = &memory->regions[i];
 
 		if (gpa < r->gpa || gpa - r->gpa >= r->size)
 			continue;
 		*from = gpa - r->gpa > IMAGE_BEFORE ? gpa - IMAGE_BEFORE : r->gpa;
+		if (s->text > *from && s->text < gpa)
+			*from = s->text;
 		*to = r->gpa + r->size - gpa > IMAGE_AFTER ? gpa + IMAGE_AFTER : r->gpa + r->size;
 		*from &= ~(uint64_t)(GN_MEMORY_PAGE - 1);
 		*to &= ~(uint64_t)(GN_MEMORY_PAGE - 1);
@@ -167,13 +173,13 @@ static void load_symbols(struct search *s, const struct gn_vmcoreinfo *info, uin
 	struct gn_found found;
 	uint64_t from, to;
 
-	if (!kallsyms_from_info(s, info) && image_range(s->memory, anchor, &from, &to) &&
+	if (!kallsyms_from_info(s, info) && image_range(s, anchor, &from, &to) &&
 	    gn_find_tables(s->memory, from, to, &found))
 		kallsyms_from_signature(s, found.kallsyms, found.n_kallsyms);
 	if (!k->symbols.has[GN_SYM_prb] &&
 	    gn_vmcoreinfo_symbol(info, "prb", &k->symbols.va[GN_SYM_prb]))
 		k->symbols.has[GN_SYM_prb] = true;
-	if (!k->symbols.has[GN_SYM_init_task] && image_range(s->memory, anchor, &from, &to))
+	if (!k->symbols.has[GN_SYM_init_task] && image_range(s, anchor, &from, &to))
 		gn_ksymtab_load(s->memory, from, to, k->space.image_delta, &k->symbols);
 }
 
@@ -191,8 +197,8 @@ static bool load_types(struct search *s, uint64_t anchor)
 	if (y->has[GN_SYM_btf_start] && y->has[GN_SYM_btf_stop] &&
 	    gn_space_translate(&k->space, y->va[GN_SYM_btf_start], &gpa))
 		return load_profile(s, gpa, y->va[GN_SYM_btf_stop] - y->va[GN_SYM_btf_start]);
-	if (!image_range(s->memory, anchor, &from, &to) ||
-	    !gn_find_tables(s->memory, from, to, &found) || !found.n_btf)
+	if (!image_range(s, anchor, &from, &to) || !gn_find_tables(s->memory, from, to, &found) ||
+	    !found.n_btf)
 		return fail(s, GN_BOOTSTRAP_NO_BTF);
 	for (unsigned i = 0; i < found.n_btf; i++)
 		if (load_profile(s, found.btf[i].gpa, found.btf[i].size))
@@ -206,7 +212,7 @@ static bool try_vmcoreinfo(struct search *s, uint64_t page)
 	char text[GN_VMCOREINFO_SIZE + 1];
 	struct gn_vmcoreinfo info = {text};
 	struct gn_kernel *k = &s->kernel;
-	uint64_t anchor_va, anchor;
+	uint64_t anchor_va, anchor, text_va;
 
 	memset(k, 0, sizeof *k);
 	k->space.memory = s->memory;
@@ -217,6 +223,9 @@ static bool try_vmcoreinfo(struct search *s, uint64_t page)
 	    !(map_x86(s, &info) || map_arm64(s, &info)) ||
 	    !gn_space_translate(&k->space, anchor_va, &anchor))
 		return false;
+	if (!gn_vmcoreinfo_symbol(&info, "_stext", &text_va) ||
+	    !gn_space_translate(&k->space, text_va, &s->text))
+		s->text = 0;
 	gn_vmcoreinfo_text(&info, "OSRELEASE", k->release, GN_KERNEL_RELEASE);
 	gn_vmcoreinfo_text(&info, "BUILD-ID", k->build_id, GN_KERNEL_BUILD_ID);
 	load_symbols(s, &info, anchor);
@@ -272,7 +281,7 @@ static bool try_task(struct search *s, const struct gn_found *found, uint64_t ta
 	kallsyms_from_signature(s, found->kallsyms, found->n_kallsyms);
 	if (y->has[GN_SYM_init_task] && y->va[GN_SYM_init_task] != k->init_task)
 		memset(y, 0, sizeof *y); /* another kernel's table */
-	if (!y->has[GN_SYM_init_task] && image_range(s->memory, task, &from, &to))
+	if (!y->has[GN_SYM_init_task] && image_range(s, task, &from, &to))
 		gn_ksymtab_load(s->memory, from, to, k->space.image_delta, y);
 	if (!y->has[GN_SYM_init_task] || y->va[GN_SYM_init_task] != k->init_task) {
 		memset(y, 0, sizeof *y);
@@ -288,6 +297,7 @@ static bool try_btf(struct search *s, const struct gn_found *found, unsigned ind
 	unsigned n;
 
 	memset(k, 0, sizeof *k);
+	s->text = 0;
 	k->space.memory = s->memory;
 	if (!load_profile(s, found->btf[index].gpa, found->btf[index].size))
 		return false;

@@ -119,18 +119,21 @@ static size_t find_strings(const struct image *image, const char *text, size_t *
 	return n;
 }
 
+/* The text found first and last, so that most numbers cost one comparison. */
 static int search(const struct image *image, struct gn_symbols *symbols)
 {
 	size_t strings[MAX_STRINGS];
 	size_t n = find_strings(image, "init_task", strings);
 
-	if (image->size < ENTRY_SIZE)
+	if (!n)
 		return -ENOENT;
 	for (size_t at = NAME_OFFSET; at + 8 <= image->size; at += 4) {
-		int64_t name = relative(image, at);
+		uint64_t name = (uint64_t)relative(image, at);
 
+		if (name - strings[0] > strings[n - 1] - strings[0])
+			continue;
 		for (size_t i = 0; i < n; i++)
-			if (name == (int64_t)strings[i] && entry_name(image, at - NAME_OFFSET) &&
+			if (name == strings[i] && entry_name(image, at - NAME_OFFSET) &&
 			    read_table(image, at - NAME_OFFSET, symbols))
 				return 0;
 	}
