@@ -16,6 +16,7 @@
 
 #include "firmware/brain/brain.h"
 #include "firmware/config/config.h"
+#include "firmware/model/model.h"
 #include "firmware/control/control.h"
 #include "firmware/core/log.h"
 #include "firmware/executor/executor.h"
@@ -49,6 +50,7 @@ struct options {
 /* The parts, in the order of their making; all are borrowed from one another. */
 struct gnomond {
 	struct gn_config *config;
+	struct gn_model *model;
 	struct gn_loop *loop;
 	struct gn_store *store;
 	struct gn_brain *brain;
@@ -220,6 +222,27 @@ static int make_peers(struct gnomond *g, struct gn_status *status)
 	return error;
 }
 
+/* A pack that cannot be believed is not used; forecasting goes on without. */
+static void load_model(struct gnomond *g)
+{
+	struct gn_status status;
+
+	if (!g->config->model_pack)
+		return;
+	if (!g->config->model_key) {
+		gn_log(GN_LOG_ERROR, "model_pack is given without model_key; no pack is used. Give "
+		                     "the public key that the pack was signed with");
+		return;
+	}
+	if (gn_model_load(g->config->model_pack, g->config->model_key, &g->model, &status)) {
+		gn_log(GN_LOG_ERROR, "%s; forecasting without it", status.message);
+		return;
+	}
+	g->config->pack = &g->model->pack;
+	gn_log(GN_LOG_INFO, "model pack '%s', serial %u", g->model->pack.header.name,
+	       g->model->pack.header.serial);
+}
+
 static int make_brain(struct gnomond *g)
 {
 	int error = gn_brain_create(g->config, g->store, gn_time_now(), &g->brain);
@@ -271,6 +294,7 @@ static int make_all(struct gnomond *g, struct gn_status *status)
 {
 	int error = make_store(g, status);
 
+	load_model(g);
 	if (!error)
 		error = make_brain(g);
 	if (!error)
@@ -306,6 +330,7 @@ static void unmake_all(struct gnomond *g)
 	gn_brain_destroy(g->brain);
 	gn_store_close(g->store);
 	gn_loop_destroy(g->loop);
+	gn_model_destroy(g->model);
 	gn_config_free(g->config);
 }
 

@@ -14,7 +14,7 @@ thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.
 	brain/policy_message.c plan/runner.c plan/propose.c shadow/provision.c shadow/steps.c \
 	shadow/settings.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 -lcyaml -lyaml -lprotobuf-c
-gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
+gnomond.src := $(thinking.src) $(channel.src) $(model.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c control/control.c control/status.c control/vms.c \
 	control/series.c control/shadows.c control/plans.c)
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) $(TLS_LIBS) \

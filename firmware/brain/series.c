@@ -47,7 +47,8 @@ void gn_series_set_rules(struct gn_series *series, const struct gn_policy_rules 
 	if (rules->shrink_after_us != series->rules.shrink_after_us)
 		gn_policy_window_init(&series->window, rules->shrink_after_us);
 	series->rules = *rules;
-	series->hold_us = 0;
+	memset(series->hold_us, 0, sizeof series->hold_us);
+	memset(series->n_failed, 0, sizeof series->n_failed);
 }
 
 const struct gn_predict_forecast *gn_series_deciding(const struct gn_series *series,
@@ -103,7 +104,7 @@ static void end_step(struct gn_series *series, const struct gn_config *config, u
 	uint32_t i;
 
 	series->n_in_step = 0;
-	if (gn_predict_observe(series->predict, card_us, value))
+	if (gn_predict_observe_with(series->predict, config->pack, card_us, value))
 		return;
 	series->n_forecasts = 0;
 	for (i = 0; i < config->horizons_count; i++)

@@ -130,6 +130,8 @@ static const cyaml_schema_field_t config_fields[] = {
         CYAML_FIELD_SEQUENCE("horizons", POINTER | OPTIONAL, struct gn_config, horizons,
                              &horizon_schema, 1, GN_PREDICT_MAX_HORIZONS),
         CYAML_FIELD_UINT("min_history", OPTIONAL, struct gn_config, min_history),
+        PATH("model_pack", POINTER | OPTIONAL, struct gn_config, model_pack),
+        PATH("model_key", POINTER | OPTIONAL, struct gn_config, model_key),
         CYAML_FIELD_UINT("overcommit_milli", OPTIONAL, struct gn_config, overcommit_milli),
         CYAML_FIELD_UINT("reserve_mib", OPTIONAL, struct gn_config, reserve_mib),
         CYAML_FIELD_UINT("max_vms", OPTIONAL, struct gn_config, max_vms),
