@@ -82,8 +82,7 @@ static _Atomic uint64_t n_refused;
 
 /* ---- descriptors ------------------------------------------------------------- */
 
-/* Anything else could block whoever writes to it or reads it. The front end can make it
- * blocking again, but a counter that is full only when it is at 2^64 - 2 takes intent. */
+/* Anything else could block whoever writes to it or reads it (README: what is left). */
 static bool is_eventfd(int fd)
 {
 	static const char expected[] = "anon_inode:[eventfd]";
