@@ -25,7 +25,10 @@ struct gn_series {
 	struct gn_policy_decision decision; /* newest */
 	bool has_decision;
 	uint64_t changed_us; /* wall: the allocation last changed; 0: never seen to */
-	uint64_t hold_us;    /* wall: no new plan before (one was rejected or failed) */
+	/* No new plan to grow [0] or shrink [1] before this wall time: one was rejected, or
+	 * failed, so often in a row. What fails to shrink never keeps a VM from growing. */
+	uint64_t hold_us[2];
+	uint32_t n_failed[2];
 
 	struct gn_predict *predict;
 	uint32_t n_forecasts;

@@ -179,7 +179,7 @@ void gn_runner_decided(struct gn_runner *runner, struct gn_vm *vm,
 	}
 	if (open && judge(open, d) == LEAVE)
 		return;
-	if (now.wall_us < series->hold_us && !open)
+	if (!open && now.wall_us < series->hold_us[d->verdict == GN_POLICY_SHRINK])
 		return;
 	record = make_record(runner, vm, input, now);
 	if (!record)

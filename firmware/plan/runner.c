@@ -170,35 +170,53 @@ static void send_action(struct gn_plan_record *record, struct gn_vm *vm, struct 
 	                vm->allocation, act_on_result, record);
 }
 
+#define FIRST_HOLD_US    ((uint64_t)30 * 1000000)
+#define LONGEST_HOLD_US  ((uint64_t)3600 * 1000000)
+#define REJECTED_HOLD_US ((uint64_t)300 * 1000000)
+
+/* What fails again and again (a guest that cannot give a vCPU back) is tried less and less
+ * often. */
+static uint64_t hold_after_failure(uint32_t n_failed)
+{
+	uint64_t hold = FIRST_HOLD_US << (n_failed < 8 ? n_failed : 8);
+
+	return hold < LONGEST_HOLD_US ? hold : LONGEST_HOLD_US;
+}
+
 /* After an end: the promise falls back to what the VM has, and what failed or was refused
  * is not proposed again at once. */
 static void settle(struct gn_plan_record *record, struct gn_vm *vm, struct gn_time now)
 {
+	const Gnomon__V1__PlanInputs *inputs = record->message->inputs;
 	struct gn_series *series = &vm->series[resource_of(record)];
+	unsigned shrinks = inputs && inputs->target < inputs->allocated;
 	uint64_t hold_us = 0;
 
 	gn_brain_unpromise(record->runner->brain, vm);
 	switch (record->plan.state) {
 	case GN_PLAN_DONE:
+		series->n_failed[shrinks] = 0;
 		gn_brain_note_changed(record->runner->brain, vm, resource_of(record), now);
 		return;
 	case GN_PLAN_FAILED:
-		hold_us = 30000000;
+		hold_us = hold_after_failure(series->n_failed[shrinks]++);
 		break;
 	case GN_PLAN_REJECTED:
-		hold_us = 300000000;
+		hold_us = REJECTED_HOLD_US;
 		break;
 	case GN_PLAN_EXPIRED:
-		hold_us = record->plan.end == GN_PLAN_END_TOO_OLD ? 0 : 5000000;
+		hold_us = record->plan.end == GN_PLAN_END_VALUE_CHANGED ||
+		                          record->plan.end == GN_PLAN_END_NO_ROOM
+		                  ? series->rules.cooldown_us
+		                  : 0;
 		break;
 	case GN_PLAN_PENDING:
 	case GN_PLAN_APPROVED:
 	case GN_PLAN_RUNNING:
 		return;
 	}
-	if (hold_us && hold_us < series->rules.cooldown_us)
-		hold_us = series->rules.cooldown_us;
-	series->hold_us = now.wall_us + hold_us;
+	if (hold_us)
+		series->hold_us[shrinks] = now.wall_us + hold_us;
 }
 
 static void perform(struct gn_plan_record *record, unsigned effects, struct gn_time now)

@@ -217,7 +217,7 @@ static void the_answer_decides_how_a_plan_ends(void **state)
 
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		have(1, 512 * MIB);
-		vm->series[GN_RESOURCE_CPU].hold_us = 0;
+		memset(vm->series[GN_RESOURCE_CPU].hold_us, 0, sizeof(uint64_t[2]));
 		decide(GN_RESOURCE_CPU, 1000, 970);
 		answer(gn_fake_peer_take(shim, "Execute"), cases[i].code, cases[i].vcpus,
 		       512 * MIB);
@@ -229,6 +229,32 @@ static void the_answer_decides_how_a_plan_ends(void **state)
 		decide(GN_RESOURCE_CPU, 1000, 970);
 		assert_int_equal(gn_fake_peer_waiting(shim), 0);
 	}
+}
+
+static void what_cannot_shrink_may_still_grow(void **state)
+{
+	struct gn_series *series = &vm->series[GN_RESOURCE_CPU];
+	unsigned n_sent = 0, i;
+
+	have(3, 512 * MIB);
+	series->rules.cooldown_us = 0;
+	series->rules.shrink_after_us = S;
+	gn_policy_window_init(&series->window, S);
+	for (i = 0; i < 4000; i++) { /* seconds */
+		struct gn_fake_call *call;
+
+		pass(S);
+		gn_policy_window_add(&series->window, gn_fake_now_us, 3 * S, 100);
+		decide(GN_RESOURCE_CPU, 3000, 100);
+		call = gn_fake_peer_take(shim, "Execute");
+		if (call) {
+			n_sent++;
+			answer(call, GN_FAILED_PRECONDITION, 3, 512 * MIB);
+		}
+	}
+	assert_in_range(n_sent, 4, 9); /* less and less often */
+	decide(GN_RESOURCE_CPU, 3000, 2900);
+	assert_int_equal(gn_fake_peer_waiting(shim), 1);
 }
 
 static void no_answer_means_the_same_id_again(void **state)
@@ -449,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        ON_DISK(enforced_plans_are_sent_at_once),
 	        ON_DISK(the_answer_decides_how_a_plan_ends),
+	        ON_DISK(what_cannot_shrink_may_still_grow),
 	        ON_DISK(no_answer_means_the_same_id_again),
 	        ON_DISK(a_restart_sends_the_same_id_again),
 	        ON_DISK(what_cannot_be_stored_is_not_sent),
