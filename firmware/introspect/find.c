@@ -30,31 +30,40 @@ static void search_piece(struct gn_memory *memory, struct hits *hits, const uint
 	}
 }
 
+/* Stands 'scan' in [from, to), when it is before, or on the next region, when it is behind. */
+static bool enter_range(const struct gn_memory *memory, struct gn_memory_scan *scan, uint64_t from,
+                        uint64_t to)
+{
+	for (; scan->region < memory->n_regions; scan->region++, scan->at = scan->data_to = 0) {
+		const struct gn_memory_region *r = &memory->regions[scan->region];
+
+		if (from >= r->gpa + r->size || r->gpa + scan->at >= to)
+			continue;
+		if (from > r->gpa + scan->at)
+			scan->at = scan->data_to = from - r->gpa;
+		return true;
+	}
+	return false;
+}
+
 static bool search(struct gn_memory *memory, uint64_t from, uint64_t to, struct hits *hits,
                    unsigned n_hits)
 {
 	struct gn_memory_scan scan = {.region = 0};
 	uint8_t *piece = malloc(PIECE);
+	bool has_room = piece;
 	uint64_t gpa;
 	size_t size;
 
-	if (!piece)
-		return false;
-	while (scan.region < memory->n_regions) {
-		const struct gn_memory_region *r = &memory->regions[scan.region];
-
-		if (from > r->gpa + scan.at && from < r->gpa + r->size)
-			scan.at = scan.data_to = from - r->gpa;
+	while (has_room && enter_range(memory, &scan, from, to)) {
 		size = gn_memory_scan_next(memory, &scan, piece, PIECE, OVERLAP, &gpa);
 		if (!size)
 			break;
-		if (gpa + size <= from || gpa >= to)
-			continue;
-		for (unsigned i = 0; i < n_hits; i++)
+		for (unsigned i = 0; gpa < to && i < n_hits; i++)
 			search_piece(memory, &hits[i], piece, size, gpa);
 	}
 	free(piece);
-	return true;
+	return has_room;
 }
 
 /* ---- BTF and symbol tables -------------------------------------------------------------- */
