@@ -10,27 +10,48 @@
 #define PENDING_US  (300 * SECOND_US)
 #define APPROVED_US (60 * SECOND_US)
 
-/* The action that leads from what is to the target; false: there is none (the VM changes
- * at this very moment, or the target is what it has). */
-static bool fill_action(const struct gn_vm *vm, const struct gn_policy_input *input, int64_t target,
+/* The quota per vCPU and period that gives the VM 'target' milli-vCPU; -1, none, when its
+ * vCPUs give no more than that anyway. */
+static int64_t quota_for(const Gnomon__V1__Allocation *a, int64_t target)
+{
+	if (target >= a->vcpus * 1000ll)
+		return -1;
+	return (int64_t)((uint64_t)target * a->cpu_period_us / (a->vcpus * 1000ull));
+}
+
+/* vCPUs where they can be changed. A quota that is set stays the means; and under TCG, where
+ * QEMU does not survive the loss of a vCPU, it is the only one to shrink by. */
+static bool fill_cpu(const struct gn_runner *runner, const Gnomon__V1__Allocation *a,
+                     const struct gn_policy_input *input, int64_t target,
+                     Gnomon__V1__Action *action)
+{
+	const Gnomon__V1__HostInfo *host = runner->brain->host;
+	bool no_unplug = host && !host->kvm && target < input->allocated;
+
+	if (!a || !a->vcpus)
+		return false;
+	if (a->cpu_quota_us > 0 || no_unplug) {
+		action->kind = GNOMON__V1__ACTION__KIND__SET_CPU_LIMIT;
+		action->to = quota_for(a, target);
+		return a->cpu_period_us > 0;
+	}
+	action->kind = GNOMON__V1__ACTION__KIND__SET_VCPUS;
+	action->to = target / 1000;
+	/* Else the VM changes at this very moment. */
+	return input->allocated == a->vcpus * 1000ll;
+}
+
+/* The action that leads from what is to the target; false: there is none. */
+static bool fill_action(const struct gn_runner *runner, const struct gn_vm *vm,
+                        const struct gn_policy_input *input, int64_t target,
                         Gnomon__V1__Action *action)
 {
 	const Gnomon__V1__Allocation *a = vm->allocation;
 
 	switch (input->resource) {
 	case GN_RESOURCE_CPU:
-		if (!a || !a->vcpus)
+		if (!fill_cpu(runner, a, input, target, action))
 			return false;
-		if (a->cpu_quota_us > 0) {
-			action->kind = GNOMON__V1__ACTION__KIND__SET_CPU_LIMIT;
-			action->to = (int64_t)((uint64_t)target * a->cpu_period_us /
-			                       (a->vcpus * 1000ull));
-			break;
-		}
-		if (input->allocated != a->vcpus * 1000ll)
-			return false;
-		action->kind = GNOMON__V1__ACTION__KIND__SET_VCPUS;
-		action->to = target / 1000;
 		break;
 	case GN_RESOURCE_MEMORY:
 		action->kind = GNOMON__V1__ACTION__KIND__SET_MEMORY;
@@ -101,7 +122,7 @@ static struct gn_plan_record *make_record(struct gn_runner *runner, struct gn_vm
 
 	if (acts) {
 		action = GN_MESSAGE_NEW(Gnomon__V1__Action, gnomon__v1__action__init);
-		if (!fill_action(vm, input, d->target, action)) {
+		if (!fill_action(runner, vm, input, d->target, action)) {
 			GN_MESSAGE_FREE(action);
 			return NULL;
 		}

@@ -26,6 +26,7 @@ static struct gn_executor *executor;
 static struct gn_runner *runner;
 static struct gn_vm *vm;
 static const char *mode = "enforce";
+static bool kvm = true;
 
 static void on_decided(void *context, struct gn_vm *of, const struct gn_policy_input *input,
                        struct gn_time now)
@@ -92,6 +93,7 @@ static void tell_host(uint32_t cpus)
 	Gnomon__V1__HostInfo host = GNOMON__V1__HOST_INFO__INIT;
 
 	host.cpus = cpus;
+	host.kvm = kvm;
 	host.memory_bytes = (uint64_t)8192 * MIB;
 	gn_brain_host(brain, &host);
 }
@@ -410,19 +412,62 @@ static void memory_may_stop_near_its_target(void **state)
 	assert_int_equal(newest()->plan.state, GN_PLAN_DONE);
 }
 
-static void a_quota_is_raised_as_a_quota(void **state)
+static void a_quota_is_changed_as_a_quota(void **state)
 {
-	struct gn_fake_call *call;
+	static const struct {
+		int64_t quota, allocated, p95, want;
+	} cases[] = {
+	        {50000, 1000, 970, -1}, /* all that two vCPUs give: no quota any more */
+	        {25000, 500, 970, -1},
+	        {25000, 500, 700, -1},
+	};
+	size_t i;
 
-	vm->allocation->vcpus = 2;
-	vm->allocation->cpu_quota_us = 50000;
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct gn_fake_call *call;
+
+		vm->allocation->vcpus = 2;
+		vm->allocation->cpu_quota_us = cases[i].quota;
+		vm->allocation->cpu_period_us = 100000;
+		memset(vm->series[GN_RESOURCE_CPU].hold_us, 0, sizeof(uint64_t[2]));
+		decide(GN_RESOURCE_CPU, cases[i].allocated, cases[i].p95);
+		call = gn_fake_peer_take(shim, "Execute");
+		assert_non_null(call);
+		assert_int_equal(command_of(call)->action_case,
+		                 GNOMON__V1__COMMAND__ACTION_SET_CPU_LIMIT);
+		assert_int_equal(command_of(call)->set_cpu_limit->expected_quota_us,
+		                 cases[i].quota);
+		assert_int_equal(command_of(call)->set_cpu_limit->quota_us,
+		                 cases[i].p95 == 700 ? 50000 : cases[i].want);
+		gn_fake_peer_refuse(call, GN_INTERNAL, "no");
+	}
+}
+
+static void under_tcg_a_quota_shrinks(void **state)
+{
+	struct gn_series *series = &vm->series[GN_RESOURCE_CPU];
+	struct gn_fake_call *call;
+	unsigned i;
+
+	kvm = false;
+	tell_host(4);
+	kvm = true;
+	have(3, 512 * MIB);
+	series->rules.shrink_after_us = S;
+	gn_policy_window_init(&series->window, S);
+	for (i = 0; i < 5; i++)
+		gn_policy_window_add(&series->window, gn_fake_now_us += S, 3 * S, 100);
+	decide(GN_RESOURCE_CPU, 3000, 100);
+	assert_int_equal(gn_runner_count(runner), 0); /* no quota here, either: nothing to do */
 	vm->allocation->cpu_period_us = 100000;
-	vm->series[GN_RESOURCE_CPU].rules.minimum = 1000;
-	decide(GN_RESOURCE_CPU, 1000, 970);
+	decide(GN_RESOURCE_CPU, 3000, 100);
 	call = gn_fake_peer_take(shim, "Execute");
-	assert_int_equal(command_of(call)->action_case, GNOMON__V1__COMMAND__ACTION_SET_CPU_LIMIT);
-	assert_int_equal(command_of(call)->set_cpu_limit->expected_quota_us, 50000);
-	assert_int_equal(command_of(call)->set_cpu_limit->quota_us, 100000);
+	assert_int_equal(command_of(call)->set_cpu_limit->expected_quota_us, -1);
+	assert_int_equal(command_of(call)->set_cpu_limit->quota_us, 66666); /* 2 of 3 vCPUs */
+	gn_fake_peer_refuse(call, GN_INTERNAL, "no");
+	decide(GN_RESOURCE_CPU, 3000, 2900); /* growing adds a vCPU as anywhere */
+	call = gn_fake_peer_take(shim, "Execute");
+	assert_int_equal(command_of(call)->set_vcpus->vcpus, 4);
 	gn_fake_peer_refuse(call, GN_INTERNAL, "no");
 }
 
@@ -485,7 +530,8 @@ int main(void)
 	        ON_DISK(switching_off_withdraws_what_is_pending),
 	        ON_DISK(one_plan_of_a_vm_runs_at_a_time),
 	        ON_DISK(memory_may_stop_near_its_target),
-	        ON_DISK(a_quota_is_raised_as_a_quota),
+	        ON_DISK(a_quota_is_changed_as_a_quota),
+	        ON_DISK(under_tcg_a_quota_shrinks),
 	        ON_DISK(meters_are_set_on_the_card),
 	        ON_DISK(no_room_means_it_must_move),
 	        ON_DISK(a_vm_that_goes_takes_its_plans_along),
