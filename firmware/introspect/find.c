@@ -15,14 +15,34 @@ static const char first_task[] = "swapper/0";
 struct hits {
 	const char *text;
 	size_t size;
+	bool is_aligned; /* lies at multiples of 4 */
 	void (*look)(struct hits *hits, struct gn_memory *memory, uint64_t gpa);
 	void *context;
 };
+
+/* memmem() is slow where the text ends in zeros and most of the memory is zero. */
+static void search_words(struct gn_memory *memory, struct hits *hits, const uint8_t *piece,
+                         size_t size, uint64_t gpa)
+{
+	uint32_t first, word;
+
+	memcpy(&first, hits->text, sizeof first);
+	for (size_t at = 0; at + hits->size <= size; at += 4) {
+		memcpy(&word, piece + at, sizeof word);
+		if (word == first && memcmp(piece + at, hits->text, hits->size) == 0)
+			hits->look(hits, memory, gpa + at);
+	}
+}
 
 static void search_piece(struct gn_memory *memory, struct hits *hits, const uint8_t *piece,
                          size_t size, uint64_t gpa)
 {
 	const uint8_t *at = piece, *end = piece + size;
+
+	if (hits->is_aligned) {
+		search_words(memory, hits, piece, size, gpa);
+		return;
+	}
 
 	while ((at = memmem(at, (size_t)(end - at), hits->text, hits->size))) {
 		hits->look(hits, memory, gpa + (uint64_t)(at - piece));
@@ -103,8 +123,8 @@ static void look_kallsyms(struct hits *hits, struct gn_memory *memory, uint64_t 
 bool gn_find_tables(struct gn_memory *memory, uint64_t from, uint64_t to, struct gn_found *found)
 {
 	struct hits hits[] = {
-	        {btf_magic, sizeof btf_magic, look_btf, found},
-	        {GN_KALLSYMS_SIGNATURE, GN_KALLSYMS_SIGNATURE_SIZE, look_kallsyms, found},
+	        {btf_magic, sizeof btf_magic, true, look_btf, found},
+	        {GN_KALLSYMS_SIGNATURE, GN_KALLSYMS_SIGNATURE_SIZE, false, look_kallsyms, found},
 	};
 
 	memset(found, 0, sizeof *found);
@@ -132,7 +152,7 @@ static void look_task(struct hits *hits, struct gn_memory *memory, uint64_t gpa)
 unsigned gn_find_tasks(struct gn_memory *memory, uint32_t comm, uint64_t *at)
 {
 	struct tasks tasks = {at, 0, comm};
-	struct hits hits = {first_task, sizeof first_task, look_task, &tasks};
+	struct hits hits = {first_task, sizeof first_task, false, look_task, &tasks};
 
 	search(memory, 0, UINT64_MAX, &hits, 1);
 	return tasks.n;
