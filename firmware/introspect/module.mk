@@ -21,3 +21,4 @@ $(eval $(call test,introspect-judge,firmware/introspect/judge_test.c firmware/in
 	$(introspect.src) firmware/core/status.c,-lbpf -lcyaml -lyaml))
 $(eval $(call fuzz,introspect,tests/introspect/introspect_fuzz.c $(introspect_image.src) \
 	$(introspect_read.src),-lbpf))
+$(eval $(call test,introspect-source,firmware/introspect/source_test.c firmware/introspect/source.c))
