@@ -74,7 +74,8 @@ static inline bool is_forwardable(const uint8_t *frame)
 	return word != rte_cpu_to_be_64(0x0180c20000000000u) && !(frame[RTE_ETHER_ADDR_LEN] & 1);
 }
 
-/* A priority tag says nothing at an access port. */
+/* A priority tag says nothing at an access port. False: it cannot be taken off, or hides a tag
+ * that a trunk would then take for ours. */
 static bool strip_priority_tag(struct rte_mbuf *mbuf, struct gn_packet *packet)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
@@ -85,7 +86,7 @@ static bool strip_priority_tag(struct rte_mbuf *mbuf, struct gn_packet *packet)
 	rte_pktmbuf_adj(mbuf, TAG_BYTES);
 	set_frame(packet, mbuf);
 	gn_packet_parse(packet);
-	return true;
+	return packet->n_linear >= RTE_ETHER_HDR_LEN && !is_tagged(packet);
 }
 
 /* Puts the packet into its VLAN; false: not allowed here. */

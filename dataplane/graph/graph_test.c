@@ -488,6 +488,19 @@ static void priority_tag_is_taken_off(void **state)
 	assert_int_equal(net.frames[0][16] << 8 | net.frames[0][17], 0x0800);
 }
 
+/* Taking it off must not uncover a VLAN of the guest's choice. */
+static void tag_behind_a_priority_tag_is_refused(void **state)
+{
+	uint8_t frame[GN_TESTFRAME_MAX];
+	uint32_t n = udp_frame(frame, 0xff, 1, 20); /* b's VLAN, not a's */
+
+	memmove(frame + 16, frame + 12, n - 12);
+	memcpy(frame + 12, (const uint8_t[]){0x81, 0, 0, 0}, 4);
+	inject(&a, exact(frame, n + 4));
+	assert_int_equal(a.port.counters.tx_dropped_malformed, 1);
+	assert_int_equal(b.n + c.n + net.n, 0);
+}
+
 static void same_address_in_two_vlans(void **state)
 {
 	send_udp(&net, 0xff, 9, 10);
@@ -622,6 +635,7 @@ int main(void)
 	        V(trunk_to_trunk_stays_as_it_is),
 	        V(guest_cannot_choose_its_vlan),
 	        V(priority_tag_is_taken_off),
+	        V(tag_behind_a_priority_tag_is_refused),
 	        V(same_address_in_two_vlans),
 	        T(frames_cut_at_every_byte),
 	        V(frames_cut_at_every_byte),
