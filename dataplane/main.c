@@ -242,16 +242,22 @@ static int stop(sd_event_source *source, const struct signalfd_siginfo *info, vo
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-/* Before other threads exist, so that all of them leave the signals to the loop. */
+/* Before other threads exist, so that all of them leave the signals to the loop, and real-time
+ * signals to the lcores that ask for them (ethdev.c). A tap whose queue of these is full
+ * sends SIGIO in their place. */
 static int make_loop(struct process *process)
 {
 	sigset_t set;
+	int number;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
+		sigaddset(&set, number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN);
 	if (sd_event_default(&process->event) < 0 ||
 	    sd_event_add_signal(process->event, NULL, SIGTERM, stop, NULL) < 0 ||
 	    sd_event_add_signal(process->event, NULL, SIGINT, stop, NULL) < 0)

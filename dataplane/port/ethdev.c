@@ -4,6 +4,7 @@
 #include "dataplane/port/port.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <rte_dev.h>
@@ -189,11 +190,28 @@ static int probe(struct ethdev_port *e, struct gn_status *status)
 	return -ENODEV;
 }
 
+/* net_tap reads its descriptor only after a real-time signal told it to. If another thread
+ * took the signal, the lcore could be woken by the descriptor, find nothing yet, and sleep
+ * over the packets; so in the dataplane only lcores take them (main.c). */
+static void hear_signals(void *arg)
+{
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
+		sigaddset(&set, number);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static int ethdev_start(struct gn_port *port, struct gn_status *status)
 {
 	struct ethdev_port *e = (struct ethdev_port *)port;
-	int err = rte_eth_dev_start(e->id);
+	int err;
 
+	if (port->worker)
+		gn_worker_call(port->worker, hear_signals, NULL);
+	err = rte_eth_dev_start(e->id);
 	if (err)
 		return gn_status_set(status, GN_INTERNAL, "device '%s' does not start: %s",
 		                     e->devargs, rte_strerror(-err));
