@@ -1,6 +1,6 @@
 /* panel.c - see panel.h. The stack is the point forecaster of the panel: it regresses the
- * change ahead on what the auto-regression, the rhythm, yesterday, the profile of the day
- * and the running means say. */
+ * change ahead on what the auto-regression, the last two rounds of the rhythm, yesterday, the
+ * profile of the day and the long-run mean say. */
 #include "firmware/predict/panel.h"
 
 #include <string.h>
@@ -83,15 +83,20 @@ static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t la
 {
 	uint32_t horizon = p->config.horizons[index];
 	int64_t newest = gn_history_at(&p->history, lag);
-	uint32_t day = p->day <= GN_PERIOD_MAX ? p->day : gn_panel_rhythm(p);
+	uint32_t rhythm = gn_panel_rhythm(p), day = p->day <= GN_PERIOD_MAX ? p->day : rhythm;
+	int64_t seasonal[4] = {
+	        gn_panel_seasonal(p, rhythm, horizon, lag),
+	        gn_panel_seasonal(p, day, horizon, lag),
+	        gn_panel_profile(p, lag, horizon),
+	        gn_panel_seasonal(p, rhythm, horizon, lag + rhythm),
+	};
 
+	/* Nothing here may have seen what came after the origin: with a running mean of the
+	 * newest samples the regression would learn from its own target's neighbours. */
 	x[0] = gn_rls_predict(p->ar.weights[index], ar, GN_AUTOREG_N);
 	x[0] = gn_clamp32(x[0], -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
-	x[1] = gn_norm_q12(&p->norm,
-	                   gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, lag) - newest);
-	x[2] = gn_norm_q12(&p->norm, gn_panel_seasonal(p, day, horizon, lag) - newest);
-	x[3] = gn_norm_q12(&p->norm, gn_panel_profile(p, lag, horizon) - newest);
-	x[4] = gn_norm_q12(&p->norm, (p->fast_q5 >> 5) - newest);
+	for (uint32_t i = 0; i < 4; i++)
+		x[1 + i] = gn_norm_q12(&p->norm, seasonal[i] - newest);
 	x[5] = gn_norm_q12(&p->norm, (p->slow_q5 >> 5) - newest);
 }
 
