@@ -9,8 +9,12 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "devbox"))
+from processes import Failed, Hugepages  # noqa: E402  (needs the path above)
 
 
 class CannotRun(Exception):
@@ -88,6 +92,7 @@ class Context:
         # What is measured goes before other work on the machine, as if it had the CPUs.
         self.first = ["nice", "-n", "-20"] if os.geteuid() == 0 else []
         self.processes = []
+        self.hugetlb = []
 
     def __enter__(self):
         self.tmp = tempfile.mkdtemp(prefix="gnb-", dir="/tmp")
@@ -96,6 +101,8 @@ class Context:
     def __exit__(self, *_):
         for process in reversed(self.processes):
             self.stop(process)
+        for hugetlb in self.hugetlb:
+            hugetlb.stop()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
     def program(self, name):
@@ -114,12 +121,13 @@ class Context:
             raise CannotRun("two CPUs are needed, one for the load")
 
     def need_hugepages(self, mib):
-        with open("/proc/meminfo", encoding="utf-8") as file:
-            info = dict(line.split(":") for line in file)
-        free = int(info["HugePages_Free"]) * int(info["Hugepagesize"].split()[0]) // 1024
-        if free < mib:
-            raise CannotRun(f"{mib} MiB of free huge pages are needed, {free} are there; "
-                            "raise vm.nr_hugepages")
+        """Reserves what is missing and gives it back when the benchmark ends."""
+        hugetlb = Hugepages(mib)
+        try:
+            hugetlb.start()
+        except (Failed, OSError) as error:
+            raise CannotRun(str(error)) from None
+        self.hugetlb.append(hugetlb)
 
     def start(self, command, log, stdin=subprocess.DEVNULL, **more):
         """Starts a process whose output goes to the file 'log' in 'tmp'."""
