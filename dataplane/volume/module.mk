@@ -1,3 +1,7 @@
-volume.src := dataplane/volume/file.c
+volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_store.c mirror_apply.c \
+	journal.c bitmap.c lease.c replica.c)
+PURE += $(addprefix dataplane/volume/,journal.c bitmap.c lease.c replica.c)
 URING_LIBS := -luring
 $(eval $(call test,volume,dataplane/volume/file_test.c $(volume.src) firmware/core/status.c,$(URING_LIBS)))
+$(eval $(call test,journal,dataplane/volume/journal_test.c \
+	$(addprefix dataplane/volume/,journal.c bitmap.c lease.c replica.c)))

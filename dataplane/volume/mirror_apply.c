@@ -1,0 +1,440 @@
+/* mirror_apply.c - everything that goes to the shadow: the journal's records in their order, copied
+ * granules, flushes. */
+#include "dataplane/volume/mirror_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FLUSH_US 100000u /* longest between two flushes of the shadow while it is written */
+
+bool gn_mirror_shadow_is_quiet(const struct gn_mirror *m)
+{
+	return !m->n_applies && !m->n_copies && !m->flush_busy && !m->spill_busy;
+}
+
+void gn_mirror_shadow_failed(struct gn_mirror *m, int error)
+{
+	m->error = error;
+	m->reason = GN_REPLICA_SHADOW;
+	m->retry_at_us = m->now_us + m->config.retry_us;
+	gn_mirror_event(m, GN_REPLICA_SHADOW_FAILED);
+}
+
+/* ---- the journal applied ----------------------------------------------------- */
+
+static void note_applied(struct gn_mirror *m)
+{
+	uint64_t applied = m->apply_next;
+
+	if (!gn_replica_applies(m->phase))
+		return;
+	for (unsigned i = 0; i < N_APPLIES; i++)
+		if (m->applies[i].busy && m->applies[i].begin < applied)
+			applied = m->applies[i].begin;
+	m->journal.applied = applied;
+}
+
+static uint64_t applied_sequence(const struct gn_mirror *m)
+{
+	uint64_t sequence = m->apply_sequence;
+
+	for (unsigned i = 0; i < N_APPLIES; i++)
+		if (m->applies[i].busy && m->applies[i].sequence < sequence)
+			sequence = m->applies[i].sequence;
+	return sequence;
+}
+
+static void on_applied(struct gn_volume_request *io, int error)
+{
+	struct apply *apply = (struct apply *)io;
+	struct gn_mirror *m = apply->mirror;
+
+	apply->busy = false;
+	m->n_applies--;
+	m->shadow_us = m->now_us;
+	if (error) {
+		gn_mirror_shadow_failed(m, error);
+		return;
+	}
+	m->writes_applied++;
+	m->bytes_applied += apply->length;
+	note_applied(m);
+}
+
+static enum gn_volume_op volume_op(const struct gn_journal_record *record)
+{
+	switch (record->op) {
+	case GN_JOURNAL_DISCARD:
+	case GN_JOURNAL_ZEROES_UNMAP:
+		/* A discarded part reads as zeroes here, and may not be left undefined there. */
+		return GN_VOLUME_WRITE_ZEROES_UNMAP;
+	case GN_JOURNAL_ZEROES:
+		return GN_VOLUME_WRITE_ZEROES;
+	default:
+		return GN_VOLUME_WRITE;
+	}
+}
+
+static bool overlaps_applies(const struct gn_mirror *m, const struct gn_journal_record *record)
+{
+	uint64_t begin = record->offset_bytes, end = begin + record->length_bytes;
+
+	for (unsigned i = 0; i < N_APPLIES; i++) {
+		const struct gn_volume_request *io = &m->applies[i].io;
+
+		if (m->applies[i].busy && io->offset_bytes < end &&
+		    begin < io->offset_bytes + io->length_bytes)
+			return true;
+	}
+	return false;
+}
+
+static struct apply *free_apply(struct gn_mirror *m)
+{
+	for (unsigned i = 0; i < N_APPLIES; i++)
+		if (!m->applies[i].busy)
+			return &m->applies[i];
+	return NULL;
+}
+
+static bool submit_apply(struct gn_mirror *m, const struct gn_journal_record *record, bool from_ram)
+{
+	struct apply *apply = free_apply(m);
+	struct gn_volume_request *io;
+
+	if (!apply || overlaps_applies(m, record))
+		return false;
+	apply->begin = m->apply_next;
+	apply->sequence = m->apply_sequence;
+	apply->length = record->length_bytes;
+	apply->from_ram = from_ram;
+	apply->iov =
+	        (struct iovec){(void *)(uintptr_t)(record + 1), gn_journal_payload_size(record)};
+	io = &apply->io;
+	*io = (struct gn_volume_request){.op = volume_op(record),
+	                                 .offset_bytes = record->offset_bytes,
+	                                 .length_bytes = record->length_bytes,
+	                                 .iov = &apply->iov,
+	                                 .n_iov = 1,
+	                                 .done = on_applied};
+	if (!m->shadow->n_in_flight)
+		m->shadow_us = m->now_us;
+	if (gn_volume_submit(m->shadow, &io, 1) != 1)
+		return false;
+	apply->busy = true;
+	m->n_applies++;
+	return true;
+}
+
+/* The record at 'apply_next' from the file; NULL: not now. */
+static const struct gn_journal_record *spilled(struct gn_mirror *m)
+{
+	const uint64_t at = m->apply_next;
+	const struct gn_journal_record *record;
+	bool whole = false;
+
+	if (m->spill_busy)
+		return NULL;
+	record = (const struct gn_journal_record *)(m->spill + (at - m->spill_begin));
+	if (at >= m->spill_begin && at + sizeof *record <= m->spill_end) {
+		if (gn_journal_check(record, m->journal.epoch, at, m->apply_sequence,
+		                     m->primary->size_bytes) != 0)
+			goto corrupt;
+		whole = record->op == GN_JOURNAL_PAD ||
+		        at + gn_journal_record_size(record) <= m->spill_end;
+		if (!whole && m->spill_begin == at)
+			goto corrupt;
+	}
+	if (!whole) {
+		if (!m->n_applies) /* they may be reading from it */
+			gn_mirror_spill(m, at, m->journal.durable);
+		return NULL;
+	}
+	if (!gn_journal_payload_size(record) || gn_journal_check_payload(record, record + 1))
+		return record;
+corrupt:
+	m->spill_begin = m->spill_end = 0;
+	m->apply_end = at;
+	gn_mirror_journal_failed(m, -EBADMSG);
+	return NULL;
+}
+
+static const struct gn_journal_record *next_record(struct gn_mirror *m, bool *from_ram)
+{
+	uint64_t at = m->apply_next;
+
+	*from_ram = at >= m->ram_valid && gn_journal_in_ram(&m->journal, at);
+	if (*from_ram)
+		return (const struct gn_journal_record *)(m->ram + at % m->journal.ram_bytes);
+	return spilled(m);
+}
+
+static void apply_records(struct gn_mirror *m)
+{
+	while (gn_replica_applies(m->phase) && m->apply_next < m->journal.durable &&
+	       m->apply_next < m->apply_end) {
+		bool from_ram;
+		const struct gn_journal_record *record = next_record(m, &from_ram);
+		bool is_change;
+
+		if (!record)
+			break;
+		is_change = record->op != GN_JOURNAL_PAD && record->op != GN_JOURNAL_SKIP;
+		if (is_change && !submit_apply(m, record, from_ram))
+			break;
+		m->apply_next += gn_journal_record_size(record);
+		m->apply_sequence++;
+	}
+	note_applied(m);
+}
+
+/* ---- flushes of the shadow --------------------------------------------------- */
+
+static void on_shadow_flushed(struct gn_volume_request *io, int error)
+{
+	struct gn_mirror *m =
+	        (struct gn_mirror *)((char *)io - offsetof(struct gn_mirror, shadow_flush));
+
+	m->flush_busy = false;
+	m->shadow_us = m->flush_us = m->now_us;
+	if (error) {
+		m->level_flushing = false;
+		gn_mirror_shadow_failed(m, error);
+		return;
+	}
+	m->level_flushed |= m->level_flushing && m->phase == GN_REPLICA_LEVELLING;
+	m->level_flushing = false;
+	if (m->flushing <= m->journal.flushed)
+		return;
+	m->journal.flushed = m->flushing;
+	m->flushed_sequence = m->flushing_sequence;
+}
+
+static bool wants_flush(const struct gn_mirror *m)
+{
+	uint64_t behind = m->journal.applied - m->journal.flushed;
+
+	if (m->phase == GN_REPLICA_LEVELLING)
+		return m->journal.applied >= m->level && !m->level_flushed;
+	if (!behind)
+		return false;
+	if (m->phase == GN_REPLICA_DRAINING || m->stops)
+		return !m->n_applies;
+	return behind > m->journal.ring_bytes / 8 || m->now_us - m->flush_us > FLUSH_US;
+}
+
+static void flush_shadow(struct gn_mirror *m)
+{
+	struct gn_volume_request *io = &m->shadow_flush;
+
+	if (m->flush_busy || !gn_replica_applies(m->phase) || !wants_flush(m))
+		return;
+	*io = (struct gn_volume_request){.op = GN_VOLUME_FLUSH, .done = on_shadow_flushed};
+	m->flushing = m->journal.applied;
+	m->flushing_sequence = applied_sequence(m);
+	m->level_flushing = m->phase == GN_REPLICA_LEVELLING;
+	if (!m->shadow->n_in_flight)
+		m->shadow_us = m->now_us;
+	m->flush_busy = gn_volume_submit(m->shadow, &io, 1) == 1;
+}
+
+void gn_mirror_apply(struct gn_mirror *m)
+{
+	if (m->shadow->n_in_flight && m->now_us - m->shadow_us > m->config.patience_us) {
+		m->shadow_us = m->now_us;
+		gn_mirror_shadow_failed(m, -ETIMEDOUT);
+	}
+	if (m->hurries)
+		return;
+	apply_records(m);
+	flush_shadow(m);
+}
+
+/* ---- copying granules -------------------------------------------------------- */
+
+void gn_mirror_mark_copy(struct gn_mirror *m, uint32_t first, uint32_t end)
+{
+	for (uint32_t i = first; i < end; i++) {
+		m->n_to_copy += !(m->to_copy[i / 64] >> i % 64 & 1);
+		m->to_copy[i / 64] |= 1ull << i % 64;
+	}
+}
+
+static void end_copy(struct copy *copy, int error)
+{
+	struct gn_mirror *m = copy->mirror;
+
+	copy->busy = false;
+	m->n_copies--;
+	if (error)
+		gn_mirror_mark_copy(m, copy->granule, copy->granule + 1);
+	else
+		m->copied_bytes += copy->io.length_bytes;
+}
+
+static void on_copied(struct gn_volume_request *io, int error)
+{
+	struct copy *copy = (struct copy *)io;
+
+	copy->mirror->shadow_us = copy->mirror->now_us;
+	end_copy(copy, error);
+	if (error)
+		gn_mirror_shadow_failed(copy->mirror, error);
+}
+
+static bool is_zero(const uint8_t *data, size_t size)
+{
+	return !data[0] && memcmp(data, data + 1, size - 1) == 0;
+}
+
+static void on_copy_read(struct gn_volume_request *io, int error)
+{
+	struct copy *copy = (struct copy *)io;
+	struct gn_mirror *m = copy->mirror;
+
+	if (error) {
+		end_copy(copy, error);
+		gn_mirror_shadow_failed(m, error);
+		m->reason = GN_REPLICA_PRIMARY;
+		return;
+	}
+	io->op = is_zero(copy->iov.iov_base, copy->iov.iov_len) ? GN_VOLUME_WRITE_ZEROES_UNMAP
+	                                                        : GN_VOLUME_WRITE;
+	io->done = on_copied;
+	if (!m->shadow->n_in_flight)
+		m->shadow_us = m->now_us;
+	if (gn_volume_submit(m->shadow, &io, 1) != 1)
+		end_copy(copy, -EBUSY); /* again later */
+}
+
+static struct copy *free_copy(struct gn_mirror *m)
+{
+	for (unsigned i = 0; i < N_COPIES; i++)
+		if (!m->copies[i].busy)
+			return &m->copies[i];
+	return NULL;
+}
+
+static bool is_being_copied(const struct gn_mirror *m, uint32_t granule)
+{
+	for (unsigned i = 0; i < N_COPIES; i++)
+		if (m->copies[i].busy && m->copies[i].granule == granule)
+			return true;
+	return false;
+}
+
+/* Begins with the next granule that is to be copied. */
+static bool next_granule(struct gn_mirror *m)
+{
+	uint64_t granule = m->bitmap.granule_bytes;
+
+	for (uint32_t n = 0; n < m->bitmap.n; n++) {
+		uint32_t i = m->copy_granule + 1 + n;
+
+		i -= i >= m->bitmap.n ? m->bitmap.n : 0;
+		if (!m->to_copy[i / 64] && i % 64 == 0 && i + 64 <= m->bitmap.n) {
+			n += 63;
+			continue;
+		}
+		if (!(m->to_copy[i / 64] >> i % 64 & 1) || is_being_copied(m, i))
+			continue;
+		m->to_copy[i / 64] &= ~(1ull << i % 64);
+		m->n_to_copy--;
+		m->copy_granted -= m->copy_granted > 0;
+		m->copy_granule = i;
+		m->copy_offset = i * granule;
+		m->copy_end = m->copy_offset + granule;
+		if (m->copy_end > m->primary->size_bytes)
+			m->copy_end = m->primary->size_bytes;
+		return true;
+	}
+	return false;
+}
+
+static bool grant(struct gn_mirror *m, uint64_t bytes)
+{
+	uint64_t rate = m->config.resync_bytes_per_s;
+	uint64_t elapsed = m->now_us - m->copy_budget_us;
+
+	if (!rate)
+		return true;
+	if (elapsed > 100000)
+		elapsed = 100000;
+	m->copy_budget += rate * elapsed / 1000000;
+	if (rate * elapsed >= 1000000)
+		m->copy_budget_us = m->now_us;
+	if (m->copy_budget > rate / 10 + COPY_BYTES)
+		m->copy_budget = rate / 10 + COPY_BYTES;
+	if (m->copy_budget < bytes)
+		return false;
+	m->copy_budget -= bytes;
+	return true;
+}
+
+static void start_copy(struct gn_mirror *m, struct copy *copy, uint64_t size)
+{
+	struct gn_volume_request *io = &copy->io;
+
+	copy->granule = m->copy_granule;
+	copy->iov.iov_len = size;
+	*io = (struct gn_volume_request){.op = GN_VOLUME_READ,
+	                                 .offset_bytes = m->copy_offset,
+	                                 .length_bytes = size,
+	                                 .iov = &copy->iov,
+	                                 .n_iov = 1,
+	                                 .done = on_copy_read};
+	copy->busy = true;
+	m->n_copies++;
+	m->copy_offset += size;
+	if (gn_volume_submit(m->primary, &io, 1) != 1)
+		end_copy(copy, -EBUSY);
+}
+
+static bool few_are_dirty(const struct gn_mirror *m)
+{
+	uint64_t few = m->journal.ring_bytes / 4 / m->bitmap.granule_bytes;
+
+	return m->n_to_copy <= few || !m->copy_granted;
+}
+
+/* Requests on their way to the primary whose records, if any, are of an epoch that was given up:
+ * what they wrote has to be copied once they are done. */
+static bool has_loose(const struct gn_mirror *m)
+{
+	for (const struct op *op = m->active.first; op; op = op->next)
+		if (!op->done && op->epoch != m->journal.epoch)
+			return true;
+	return false;
+}
+
+/* The phases after copying. */
+static void look_at_rest(struct gn_mirror *m)
+{
+	bool is_done = !m->n_to_copy && !m->n_copies && m->copy_offset == m->copy_end;
+
+	if (m->phase == GN_REPLICA_COPYING && few_are_dirty(m) && !m->journal_failed)
+		gn_mirror_event(m, GN_REPLICA_FEW_DIRTY);
+	else if (m->phase == GN_REPLICA_CATCHING_UP && is_done && !has_loose(m))
+		gn_mirror_event(m, GN_REPLICA_COPIED);
+}
+
+void gn_mirror_copy(struct gn_mirror *m)
+{
+	/* What is still applied of a journal that was given up is older than what is copied. */
+	while (gn_replica_copies(m->phase) && !m->stops && !m->n_applies) {
+		struct copy *copy = free_copy(m);
+		uint64_t size;
+
+		if (!copy || m->primary->n_in_flight >= m->primary->depth)
+			break;
+		if (m->copy_offset == m->copy_end && !next_granule(m))
+			break;
+		size = m->copy_end - m->copy_offset;
+		if (size > m->copy_size)
+			size = m->copy_size;
+		if (!grant(m, size))
+			break;
+		start_copy(m, copy, size);
+	}
+	look_at_rest(m);
+}

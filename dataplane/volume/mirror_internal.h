@@ -1,0 +1,184 @@
+/* mirror_internal.h - inside a mirrored volume; for mirror*.c only.
+ *
+ *   mirror.c         the guest's requests, the phases, create and destroy
+ *   mirror_store.c   the journal store: loading, the commit cycle
+ *   mirror_apply.c   the shadow: the journal applied, granules copied, flushes */
+#ifndef GN_DATAPLANE_VOLUME_MIRROR_INTERNAL_H
+#define GN_DATAPLANE_VOLUME_MIRROR_INTERNAL_H
+
+#include "dataplane/volume/bitmap.h"
+#include "dataplane/volume/journal.h"
+#include "dataplane/volume/lease.h"
+#include "dataplane/volume/mirror.h"
+
+#define MAX_PIECES (GN_MIRROR_MAX_RAM_BYTES / 2 / GN_JOURNAL_MAX_PAYLOAD + 2)
+#define N_APPLIES  32u
+#define N_COPIES   8u
+#define COPY_BYTES (128u << 10) /* or a granule, if that is smaller */
+
+/* A request of the guest on its way to the primary. */
+struct op {
+	struct gn_volume_request io; /* first: 'done' gets this */
+	struct gn_mirror *mirror;
+	struct gn_volume_request *guest; /* NULL once it is answered */
+	struct op *next;
+	uint64_t begin, end; /* its records */
+	uint64_t epoch;      /* of the journal they are in; 0: none */
+	uint64_t since_us;
+	bool done;
+	int error;
+	unsigned n_pieces;
+	struct iovec pieces[MAX_PIECES]; /* payloads in the journal's RAM */
+};
+
+struct op_list {
+	struct op *first, **end;
+};
+
+/* A record on its way to the shadow. */
+struct apply {
+	struct gn_volume_request io;
+	struct gn_mirror *mirror;
+	struct iovec iov;
+	uint64_t begin, sequence, length;
+	bool busy, from_ram;
+};
+
+/* A piece of a granule on its way from the primary to the shadow. */
+struct copy {
+	struct gn_volume_request io;
+	struct gn_mirror *mirror;
+	struct iovec iov;
+	uint32_t granule;
+	bool busy;
+};
+
+struct cycle_write {
+	struct gn_volume_request io;
+	struct gn_mirror *mirror;
+	struct iovec iov;
+};
+
+/* One round of the journal store: writes, then one flush for all of them. */
+struct cycle {
+	struct cycle_write writes[GN_BITMAP_MAX_SECTORS + 3];
+	unsigned n_writes;
+	struct gn_volume_request flush;
+	uint64_t (*sectors)[GN_BITMAP_SECTOR / 8]; /* of the bitmap, encoded */
+	uint8_t numbers[GN_BITMAP_MAX_SECTORS];
+	struct gn_journal_super *super;
+	unsigned n_sectors;
+	unsigned n_outstanding;
+	bool has_super;
+	bool is_running;
+	int error;
+	uint64_t epoch, until; /* of the journal */
+	uint64_t since_us;
+};
+
+struct gn_mirror {
+	struct gn_volume volume; /* first */
+	struct gn_mirror_config config;
+	struct gn_volume *primary, *shadow, *store;
+	enum gn_replica_phase phase;
+	enum gn_replica_reason reason;
+	int error;
+	uint64_t now_us;
+	uint64_t retry_at_us;
+	bool stops, hurries;
+
+	/* Requests. */
+	struct op *ops, *free_ops;
+	struct op_list waiting;  /* changing ones, to be started in this order */
+	struct op_list active;   /* started, in this order; leave when all before are done */
+	struct op_list in_step;  /* answered when the shadow has them */
+	struct op_list finished; /* answered at the next poll */
+	uint32_t n_loose;        /* active and not in the journal */
+
+	/* The journal. */
+	struct gn_journal journal;
+	uint8_t *ram;
+	uint64_t ram_valid;      /* positions before are not in RAM */
+	uint64_t armed;          /* where the epoch began */
+	uint64_t ring_offset;    /* in the store */
+	uint64_t *last_position; /* per granule */
+	struct gn_lag lag;
+
+	/* The store. */
+	struct gn_bitmap bitmap;
+	struct cycle cycle;
+	struct gn_journal_super super; /* durable */
+	bool has_super;                /* 'super' is */
+	enum gn_journal_point point;   /* wanted in the superblock */
+	uint64_t point_wall_us;
+	bool super_wanted;
+	bool journal_failed;
+	bool untracked;
+	uint64_t journal_retry_us;
+	uint64_t swept_position, swept_us;
+	struct gn_volume_request sweep_flush; /* of the primary */
+	uint64_t sweep_limit, sweep_epoch;
+	bool sweep_busy;
+	uint8_t *meta; /* GN_MIRROR_META_BYTES, for loading */
+	struct gn_volume_request load;
+	struct iovec load_iov;
+	int load_step;
+	bool load_busy;
+	uint64_t load_since_us;
+	uint64_t scan, scan_sequence; /* the record that is looked at */
+	uint64_t scan_end;            /* of the last whole request */
+
+	/* The shadow. */
+	struct apply applies[N_APPLIES];
+	unsigned n_applies;
+	uint64_t apply_next, apply_sequence;
+	uint64_t apply_end; /* records from here on are lost; UINT64_MAX: none */
+	uint64_t flushed_sequence;
+	struct gn_volume_request shadow_flush;
+	uint64_t flushing, flushing_sequence;
+	bool flush_busy;
+	uint64_t flush_us;  /* the last one */
+	uint64_t shadow_us; /* it last answered, or had nothing to answer */
+	uint8_t *spill;     /* holds any record */
+	uint64_t spill_size;
+	uint64_t spill_begin, spill_end;
+	struct gn_volume_request spill_io;
+	struct iovec spill_iov;
+	bool spill_busy;
+	uint64_t *to_copy;
+	uint32_t n_to_copy;
+	struct copy copies[N_COPIES];
+	unsigned n_copies;
+	uint8_t *copy_memory;
+	uint64_t copy_size;
+	uint32_t copy_granule; /* being cut into pieces */
+	uint64_t copy_offset, copy_end;
+	uint64_t copied_bytes, copy_start_us, copy_budget, copy_budget_us;
+	uint32_t copy_granted; /* granules to copy before the journal is tried anyway */
+	uint64_t level;        /* the shadow is a prefix again from here on */
+	bool level_flushing, level_flushed;
+	bool snapshot_runs;
+	uint64_t writes_applied, bytes_applied, n_resyncs;
+};
+
+/* mirror.c */
+void gn_mirror_event(struct gn_mirror *m, enum gn_replica_event event);
+void gn_mirror_gap(struct gn_mirror *m, enum gn_replica_reason reason);
+void gn_mirror_journal_failed(struct gn_mirror *m, int error);
+uint64_t gn_mirror_ram_floor(const struct gn_mirror *m);
+
+/* mirror_store.c */
+void gn_mirror_load(struct gn_mirror *m);
+void gn_mirror_commit(struct gn_mirror *m);
+void gn_mirror_sweep(struct gn_mirror *m);
+
+/* mirror_apply.c */
+void gn_mirror_apply(struct gn_mirror *m);
+void gn_mirror_copy(struct gn_mirror *m);
+void gn_mirror_shadow_failed(struct gn_mirror *m, int error);
+bool gn_mirror_shadow_is_quiet(const struct gn_mirror *m);
+void gn_mirror_mark_copy(struct gn_mirror *m, uint32_t first, uint32_t end);
+/* Starts reading the journal's file from 'begin' on, at most to 'limit', into 'spill'. */
+void gn_mirror_spill(struct gn_mirror *m, uint64_t begin, uint64_t limit);
+
+#endif
