@@ -9,7 +9,8 @@
 #include <rte_cycles.h>
 #include "dataplane/blk/device.h"
 
-#define RECHECK_MS 10 /* a throttled ring asks its meter again after this, whatever it said */
+#define CLONE_HOLD_MS 5000u
+#define RECHECK_MS    10 /* a throttled ring asks its meter again after this, whatever it said */
 
 static void free_device(struct gn_blk *blk)
 {
@@ -71,6 +72,8 @@ static struct gn_blk *allocate(struct gn_worker *worker, const struct gn_blk_con
 	blk->waiting_end = &blk->waiting;
 	blk->us_per_cycle_q32 = (uint64_t)(((unsigned __int128)1000000 << 32) / rte_get_tsc_hz());
 	blk->recheck_cycles = rte_get_tsc_hz() / 1000 * RECHECK_MS;
+	blk->clone_hold_us =
+	        (config->clone_hold_ms ? config->clone_hold_ms : CLONE_HOLD_MS) * 1000ull;
 	sem_init(&blk->drained, 0, 0);
 	pthread_mutex_init(&blk->lock, NULL);
 	for (unsigned i = 0; i < GN_BLK_MAX_QUEUES; i++) {

@@ -32,8 +32,9 @@ struct gn_blk_config {
 	        *socket_path; /* listened on; a stale one is replaced, a live one is -EADDRINUSE */
 	const char *serial;   /* NULL or empty: what follows "volumes/", cut to 20 bytes */
 	bool read_only;
-	unsigned queues;       /* 1..16; 0: 1 */
-	unsigned lock_wait_ms; /* for the store's lock (volume.h); long after a restart; 0: 1000 */
+	unsigned queues;        /* 1..16; 0: 1 */
+	unsigned lock_wait_ms;  /* for the store's lock (volume.h); long after a restart; 0: 1000 */
+	unsigned clone_hold_ms; /* longest that a copy may hold writes back; 0: 5000 */
 };
 
 /* Opens the store, starts polling on 'worker' and listens. Errors as
@@ -92,7 +93,8 @@ void gn_blk_stats_diff(const struct gn_blk_stats *now, const struct gn_blk_stats
 
 /* Copies the volume's content as of one instant into the new file 'target_path', on a
  * thread of its own: by reflink where the file system has it, else sparsely, while writes
- * wait in their rings (reads go on). One at a time per device. */
+ * wait in their rings (reads go on). The VM comes first: a copy that takes longer than
+ * clone_hold_ms is given up (-ETIME). One at a time per device. */
 struct gn_blk_clone_result {
 	uint64_t wall_us; /* the instant */
 	bool reflink;
@@ -106,7 +108,7 @@ int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_bl
 /* Becomes readable when the copy is complete and synced, or has failed. */
 int gn_blk_clone_fd(const struct gn_blk_clone *clone);
 /* Waits for the end (no wait once the fd is readable), reports and frees. On failure
- * (-ENOSPC, -EIO, -ECANCELED) the partial file is gone. Call before gn_blk_destroy(), or
+ * (-ENOSPC, -EIO, -ECANCELED, -ETIME) the partial file is gone. Call before gn_blk_destroy(), or
  * cancel first. */
 int gn_blk_clone_finish(struct gn_blk_clone *clone, struct gn_blk_clone_result *result,
                         struct gn_status *status);

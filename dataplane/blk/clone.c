@@ -30,6 +30,7 @@ struct gn_blk_clone {
 	int copy;
 	sem_t drained;
 	_Atomic bool cancelled;
+	uint64_t until_us; /* monotonic: writes have been held for long enough */
 	bool was_broken;
 	bool in_place; /* 'target' exists already, since O_TMPFILE is not supported */
 	struct gn_blk_clone_result result;
@@ -70,6 +71,15 @@ static void hold(struct gn_blk_clone *clone)
 
 /* ---- copying ----------------------------------------------------------------- */
 
+static bool gives_up(struct gn_blk_clone *clone)
+{
+	if (clone->cancelled)
+		fail(clone, -ECANCELED, "copying");
+	else if (gn_clock_monotonic_us() > clone->until_us)
+		fail(clone, -ETIME, "copying");
+	return clone->error != 0;
+}
+
 static int copy_by_buffer(struct gn_blk_clone *clone, off_t at, off_t end, uint8_t *buffer)
 {
 	while (at < end) {
@@ -84,8 +94,8 @@ static int copy_by_buffer(struct gn_blk_clone *clone, off_t at, off_t end, uint8
 			return fail(clone, -errno, "copying");
 		if (n > 0)
 			at += n;
-		if (clone->cancelled)
-			return fail(clone, -ECANCELED, "copying");
+		if (gives_up(clone))
+			return clone->error;
 	}
 	return 0;
 }
@@ -97,8 +107,8 @@ static int copy_range(struct gn_blk_clone *clone, off_t at, off_t end, uint8_t *
 		size_t size = end - at < CHUNK_SIZE ? (size_t)(end - at) : CHUNK_SIZE;
 		ssize_t n = copy_file_range(clone->source, &from, clone->copy, &to, size, 0);
 
-		if (clone->cancelled)
-			return fail(clone, -ECANCELED, "copying");
+		if (gives_up(clone))
+			return clone->error;
 		if (n > 0)
 			at += n;
 		else if (n == 0 || errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)
@@ -162,6 +172,7 @@ static int copy_at_instant(struct gn_blk_clone *clone)
 	int err = 0;
 
 	hold(clone);
+	clone->until_us = gn_clock_monotonic_us() + clone->blk->clone_hold_us;
 	clone->result.wall_us = gn_clock_wall_us();
 	clone->result.reflink = clone_by_reflink(clone);
 	if (!clone->result.reflink)
@@ -299,6 +310,13 @@ static int report(const struct gn_blk *blk, const char *target, int error, const
 		              "no room for a copy of %s at '%s' (%llu bytes at most); free some or "
 		              "choose another place",
 		              blk->name, target, (unsigned long long)blk->limits.capacity_bytes);
+		break;
+	case ETIME:
+		gn_status_set(status, GN_RESOURCE_EXHAUSTED,
+		              "the copy of %s was given up: it would have held the VM's writes "
+		              "for more than %llu ms; put the volume and '%s' on one file system "
+		              "with reflink (XFS, btrfs)",
+		              blk->name, (unsigned long long)blk->clone_hold_us / 1000, target);
 		break;
 	case ECANCELED:
 		gn_status_set(status, GN_CANCELLED, "the copy of %s was given up: %s; try again",

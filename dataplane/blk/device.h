@@ -64,6 +64,7 @@ struct gn_blk {
 	unsigned n_queues;
 	int timer_fd;
 	uint64_t us_per_cycle_q32;
+	uint64_t clone_hold_us;
 	uint64_t recheck_cycles; /* a throttled ring asks its meter at least so often */
 	char *name;
 	char *socket_path;

@@ -543,6 +543,7 @@ struct answer {
 	bool done;
 	enum gn_code code;
 	size_t n;
+	uint64_t clone_bytes;
 };
 
 static void answered(void *context, const struct gn_status *result, const ProtobufCMessage *reply)
@@ -553,10 +554,12 @@ static void answered(void *context, const struct gn_status *result, const Protob
 	answer->code = result->code;
 	if (reply && reply->descriptor == &gnomon__v1__port_list__descriptor)
 		answer->n = ((const Gnomon__V1__PortList *)reply)->n_ports;
+	if (reply && reply->descriptor == &gnomon__v1__clone_volume_reply__descriptor)
+		answer->clone_bytes = ((const Gnomon__V1__CloneVolumeReply *)reply)->size_bytes;
 }
 
 /* Method numbers of dataplane.proto. */
-enum { CREATE_PORT = 1, LIST_PORTS = 3, N_METHODS = 14 };
+enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 14 };
 
 static struct answer ask(struct gn_channel_client *client, unsigned method,
                          const ProtobufCMessage *request)
@@ -594,6 +597,86 @@ static void service_answers(void **state)
 	assert_int_equal(answer.n, 1);
 	gn_channel_client_destroy(client);
 	gn_service_destroy(service);
+}
+
+/* What a copy must hold: the disk's bytes. */
+static bool same_content(const char *a, const char *b)
+{
+	char command[160];
+
+	snprintf(command, sizeof command, "cmp -s %s %s", a, b);
+	return system(command) == 0;
+}
+
+/* A volume, and a client of the service. */
+struct served {
+	struct gn_dp_volume *volume;
+	struct gn_service *service;
+	struct gn_channel_client *client;
+	Gnomon__V1__CloneVolumeRequest request;
+	char copy[64];
+};
+
+static void serve_a_volume(struct served *served)
+{
+	Gnomon__V1__Volume volume = volume_of("volumes/a-vda");
+	int fd = open(disk, O_WRONLY);
+
+	assert_int_equal(pwrite(fd, "content", 7, 4096), 7);
+	close(fd);
+	assert_int_equal(create_volume(&volume, &served->volume), 0);
+	assert_int_equal(gn_service_create(dp, &served->service, &status), 0);
+	assert_int_equal(gn_channel_client_create(control_url, NULL, &served->client, &status), 0);
+	snprintf(served->copy, sizeof served->copy, "%s/copy.raw", root);
+	gnomon__v1__clone_volume_request__init(&served->request);
+	served->request.name = TEXT("volumes/a-vda");
+	served->request.target_path = served->copy;
+}
+
+static void service_clones_a_volume(void **state)
+{
+	Gnomon__V1__NameRequest name = GNOMON__V1__NAME_REQUEST__INIT;
+	struct served s;
+	struct answer answer;
+
+	serve_a_volume(&s);
+	s.request.name = TEXT("volumes/none");
+	assert_int_equal(ask(s.client, CLONE_VOLUME, &s.request.base).code, GN_NOT_FOUND);
+	s.request.name = name.name = TEXT("volumes/a-vda");
+	s.request.target_path = TEXT("copy.raw");
+	assert_int_equal(ask(s.client, CLONE_VOLUME, &s.request.base).code, GN_INVALID_ARGUMENT);
+	s.request.target_path = s.copy;
+	answer = ask(s.client, CLONE_VOLUME, &s.request.base);
+	assert_int_equal(answer.code, GN_OK);
+	assert_int_equal(answer.clone_bytes, 1 << 20);
+	assert_true(same_content(disk, s.copy));
+	assert_int_equal(ask(s.client, CLONE_VOLUME, &s.request.base).code, GN_ALREADY_EXISTS);
+	assert_int_equal(ask(s.client, DELETE_VOLUME, &name.base).code, GN_OK); /* none runs */
+	gn_channel_client_destroy(s.client);
+	gn_service_destroy(s.service);
+}
+
+/* A copy that runs keeps its volume; when the dataplane ends under it, nothing half is left. */
+static void service_ends_under_a_clone(void **state)
+{
+	struct answer answer = {.done = false};
+	struct served s;
+	int i;
+
+	serve_a_volume(&s);
+	assert_int_equal(gn_channel_client_call(s.client, &gnomon__v1__dataplane__descriptor,
+	                                        CLONE_VOLUME, &s.request.base, 10000000, answered,
+	                                        &answer, &status),
+	                 0);
+	for (i = 0; i < 10000 && !s.volume->cloning; i++)
+		sd_event_run(event, 1000);
+	assert_true(s.volume->cloning);
+	assert_true(gn_dp_volume_delete(dp, "volumes/a-vda", &status) < 0);
+	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
+	gn_service_destroy(s.service);
+	assert_false(s.volume->cloning);
+	assert_true(access(s.copy, F_OK) != 0 || same_content(disk, s.copy));
+	gn_channel_client_destroy(s.client);
 }
 
 struct heard {
@@ -665,6 +748,8 @@ int main(void)
 	        T(damaged_state_starts_from_the_configuration),
 	        T(unsaved_creation_is_undone),
 	        T(service_answers),
+	        T(service_clones_a_volume),
+	        T(service_ends_under_a_clone),
 	        T(samples_are_published),
 	};
 

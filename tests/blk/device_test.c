@@ -38,6 +38,7 @@ struct fixture {
 	char image[64];
 	char socket[64];
 	char copy[64];
+	unsigned clone_hold_ms;
 };
 
 static enum gn_worker_idle idle = GN_WORKER_POLL;
@@ -89,7 +90,8 @@ static void serve(struct fixture *fixture, unsigned queues, bool read_only)
 	                               .path = fixture->image,
 	                               .socket_path = fixture->socket,
 	                               .read_only = read_only,
-	                               .queues = queues};
+	                               .queues = queues,
+	                               .clone_hold_ms = fixture->clone_hold_ms};
 	struct gn_status status = {0};
 	int err = gn_blk_create(fixture->worker, &config, &fixture->blk, &status);
 
@@ -718,15 +720,20 @@ static void test_clone_refused(void **state)
 	assert_int_equal(gn_blk_clone_start(fixture->blk, fixture->copy, &clone, &status), -EEXIST);
 }
 
-static void fill_image(struct fixture *fixture)
+static void fill_image_to(struct fixture *fixture, off_t size)
 {
 	static uint8_t block[MIB];
 	int fd = open(fixture->image, O_WRONLY | O_CLOEXEC);
 
 	memset(block, 0x5a, sizeof block);
-	for (off_t at = 0; at < IMAGE_SIZE; at += MIB)
+	for (off_t at = 0; at < size; at += MIB)
 		assert_int_equal(pwrite(fd, block, MIB, at), MIB);
 	close(fd);
+}
+
+static void fill_image(struct fixture *fixture)
+{
+	fill_image_to(fixture, IMAGE_SIZE);
 }
 
 /* Reads go on and writes wait while a copy is made; a reset of the device ends the copy. */
@@ -775,6 +782,28 @@ static void test_clone_cancelled(void **state)
 	gn_blk_clone_cancel(clone);
 	err = finish(clone, &result, &status);
 	assert_int_equal(err, -ECANCELED);
+	assert_int_not_equal(access(fixture->copy, F_OK), 0);
+	assert_int_equal(write_byte(fixture, 0, 0, 8), 0);
+}
+
+/* Without reflink a copy takes long; the VM's writes must not wait for all of it. */
+static void test_clone_does_not_hold_for_long(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gn_blk_clone_result result = {0};
+	struct gn_blk_clone *clone;
+	struct gn_status status = {0};
+	int err;
+
+	fill_image_to(fixture, 8 * IMAGE_SIZE);
+	fixture->clone_hold_ms = 1;
+	serve_and_attach(fixture, 1);
+	assert_int_equal(gn_blk_clone_start(fixture->blk, fixture->copy, &clone, &status), 0);
+	err = finish(clone, &result, &status);
+	if (!err && result.reflink)
+		skip();
+	assert_int_equal(err, -ETIME);
+	assert_non_null(strstr(status.message, "reflink"));
 	assert_int_not_equal(access(fixture->copy, F_OK), 0);
 	assert_int_equal(write_byte(fixture, 0, 0, 8), 0);
 }
@@ -879,6 +908,7 @@ int main(void)
 	        CASE(clone_refused),
 	        CASE(clone_gives_way),
 	        CASE(clone_cancelled),
+	        CASE(clone_does_not_hold_for_long),
 	        CASE(clone_on_full_disk),
 	        CASE(clone_by_reflink),
 	};
