@@ -64,7 +64,7 @@ class Devbox:
         pick = port_or_free if usual_ports else lambda _: free_port()
         self.control_port, self.events_port, self.shim_port = pick(7443), pick(7444), pick(7445)
         self.libvirt = private_libvirt.PrivateLibvirt(self.path("libvirt"))
-        self.hugetlb = Hugepages(320) if hugepages else None
+        self.hugetlb = Hugepages(320, self.path("hugepages")) if hugepages else None
         self.dataplane = self._process("gnomon-dataplane")
         self.shim = self._process("gnomon-shim")
         self.gnomond = self._process("gnomond")
@@ -119,6 +119,8 @@ class Devbox:
             self.lock = None
             raise Failed(f"another run uses {self.dir}: end it first") from None
         self.libvirt.stop()
+        if self.hugetlb:
+            self.hugetlb.recover()
         for name in os.listdir(self.dir):
             if name not in ("lock", "report.json"):
                 remove(self.path(name))

@@ -105,11 +105,18 @@ def free_hugepages():
 
 
 class Hugepages:
-    """Makes sure that 'mib' MiB of 2 MiB pages are free; gives back what it added."""
+    """Makes sure that 'mib' MiB of 2 MiB pages are free; gives back what it added, also what
+    an earlier run that was killed had noted in the file 'note'."""
     PATH = "/proc/sys/vm/nr_hugepages"
 
-    def __init__(self, mib):
-        self.needed, self.added = (mib + 1) // 2, 0
+    def __init__(self, mib, note=None):
+        self.needed, self.added, self.note = (mib + 1) // 2, 0, note
+
+    def recover(self):
+        if self.note and os.path.exists(self.note):
+            with open(self.note, encoding="ascii") as file:
+                self.added = int(file.read() or 0)
+            self.stop()
 
     def start(self):
         missing = self.needed - free_hugepages()
@@ -119,6 +126,9 @@ class Hugepages:
         with open(self.PATH, "w", encoding="ascii") as file:
             file.write(str(before + missing))
         self.added = self._total() - before
+        if self.note:
+            with open(self.note, "w", encoding="ascii") as file:
+                file.write(str(self.added))
         if self.added < missing:
             self.stop()
             raise Failed(f"only {self.added} of {missing} hugepages of 2 MiB could be had: free some "
@@ -134,6 +144,8 @@ class Hugepages:
             with open(self.PATH, "w", encoding="ascii") as file:
                 file.write(str(max(0, self._total() - self.added)))
             self.added = 0
+        if self.note and os.path.exists(self.note):
+            os.unlink(self.note)
 
 
 class Console:
