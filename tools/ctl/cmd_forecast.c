@@ -1,13 +1,12 @@
 /* cmd_forecast.c - forecast and history. */
 #include "tools/ctl/ctl.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "firmware/core/clock.h"
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/format.h"
+#include "tools/ctl/output.h"
 #include "tools/ctl/parse.h"
 #include "tools/ctl/table.h"
 
@@ -23,8 +22,20 @@ static void add_forecast(struct gn_table *table, const Gnomon__V1__Forecast *f)
 		             gn_format_demand((int)f->resource, quantiles[i], text, sizeof text));
 	gn_table_add(table, "%s",
 	             f->period_us ? gn_format_duration(f->period_us, text, sizeof text) : "-");
-	gn_table_add(table, "%.2f", (double)f->error_ratio_q16 / 65536.0);
+	gn_table_add(table, "%s", gn_format_ratio_q16(f->error_ratio_q16, text, sizeof text));
 	gn_table_add(table, "%s", f->trusted ? "yes" : f->reason);
+}
+
+/* One explanation per resource, that of its first horizon. */
+static void print_explanations(const Gnomon__V1__ForecastSet *set)
+{
+	for (size_t i = 0; i < set->n_forecasts; i++) {
+		const Gnomon__V1__Forecast *f = set->forecasts[i];
+
+		if (f->explanation[0] && (i == 0 || f->resource != set->forecasts[i - 1]->resource))
+			gn_output_line("%s: %s", gn_format_resource((int)f->resource),
+			               f->explanation);
+	}
 }
 
 static void print_forecasts(const Gnomon__V1__ForecastSet *set)
@@ -37,13 +48,10 @@ static void print_forecasts(const Gnomon__V1__ForecastSet *set)
 	for (size_t i = 0; i < set->n_forecasts; i++)
 		add_forecast(table, set->forecasts[i]);
 	gn_table_print(table);
-	puts("\nERROR is the forecast's running loss as a share of 'stays as it is': below 1 is "
-	     "better.");
-	for (size_t i = 0; i < set->n_forecasts; i++)
-		if (set->forecasts[i]->explanation[0] &&
-		    (i == 0 || set->forecasts[i]->resource != set->forecasts[i - 1]->resource))
-			printf("%s: %s\n", gn_format_resource((int)set->forecasts[i]->resource),
-			       set->forecasts[i]->explanation);
+	puts("");
+	gn_output_line("ERROR is the forecast's running loss as a share of assuming no change: "
+	               "below 1 is better.");
+	print_explanations(set);
 }
 
 int gn_ctl_forecast(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
@@ -57,13 +65,21 @@ int gn_ctl_forecast(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 		if (set->n_forecasts)
 			print_forecasts(set);
 		else
-			printf("no forecast of %s yet: it has not been sampled\n", name);
+			gn_output_line("no forecast of %s yet: it has not been sampled", name);
 	}
 	gn_ctl_free(&set->base);
 	return GN_CTL_OK;
 }
 
 /* ---- history ------------------------------------------------------------------------- */
+
+static void add_optional(struct gn_table *table, int resource, int64_t value)
+{
+	char text[GN_FORMAT_SIZE];
+
+	gn_table_add(table, "%s",
+	             value ? gn_format_demand(resource, value, text, sizeof text) : "-");
+}
 
 static void print_history(const Gnomon__V1__History *history, int resource)
 {
@@ -74,23 +90,13 @@ static void print_history(const Gnomon__V1__History *history, int resource)
 
 	for (size_t i = 0; i < history->n_points; i++) {
 		const Gnomon__V1__History__Point *p = history->points[i];
-		time_t seconds = (time_t)(p->wall_us / 1000000);
-		struct tm local;
 
-		localtime_r(&seconds, &local);
-		strftime(text, sizeof text, "%F %T", &local);
-		gn_table_add(table, "%s", text);
+		gn_table_add(table, "%s", gn_format_date(p->wall_us, text, sizeof text));
 		gn_table_add(table, "%s", gn_format_demand(resource, p->mean, text, sizeof text));
 		gn_table_add(table, "%s",
 		             gn_format_demand(resource, p->maximum, text, sizeof text));
-		gn_table_add(table, "%s",
-		             p->allocated
-		                     ? gn_format_demand(resource, p->allocated, text, sizeof text)
-		                     : "-");
-		gn_table_add(table, "%s",
-		             p->forecast_p95 ? gn_format_demand(resource, p->forecast_p95, text,
-		                                                sizeof text)
-		                             : "-");
+		add_optional(table, resource, p->allocated);
+		add_optional(table, resource, p->forecast_p95);
 	}
 	gn_table_print(table);
 }
@@ -118,8 +124,12 @@ int gn_ctl_history(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	request.from_us = last_us < now ? now - last_us : 0;
 	request.max_points = (uint32_t)points;
 	history = (Gnomon__V1__History *)gn_ctl_call(ctl, "GetHistory", &request.base);
-	if (!gn_ctl_print_json(ctl, &history->base))
-		print_history(history, (int)request.resource);
+	if (!gn_ctl_print_json(ctl, &history->base)) {
+		if (history->n_points)
+			print_history(history, (int)request.resource);
+		else
+			gn_output_line("no samples of %s in that time", request.vm);
+	}
 	gn_ctl_free(&history->base);
 	return GN_CTL_OK;
 }

@@ -1,12 +1,12 @@
 /* cmd_mirror.c - mirror show, set, delete. */
 #include "tools/ctl/ctl.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/format.h"
+#include "tools/ctl/output.h"
 #include "tools/ctl/session.h"
 #include "tools/ctl/table.h"
 
@@ -58,32 +58,50 @@ static void add_mirror(struct gn_table *table, const Gnomon__V1__Mirror *m)
 	add_sink(table, m);
 }
 
-static void print_mirrors(const Gnomon__V1__MirrorList *list, const char *vm)
+static void print_mirrors(const Gnomon__V1__MirrorList *list)
 {
 	static const char *const heads[] = {"MIRROR",  "DIRECTION", ">FILTERS",     ">SEEN",
 	                                    ">COPIED", ">FILTERED", ">SAMPLED OUT", ">DROPPED",
 	                                    "SINK",    NULL};
 	struct gn_table *table = gn_table_create(heads);
 
-	for (size_t i = 0; i < list->n_mirrors; i++) {
-		size_t length = vm ? strlen(vm) : 0;
-
-		if (!vm || (!strncmp(list->mirrors[i]->name, vm, length) &&
-		            list->mirrors[i]->name[length] == '/'))
-			add_mirror(table, list->mirrors[i]);
-	}
+	for (size_t i = 0; i < list->n_mirrors; i++)
+		add_mirror(table, list->mirrors[i]);
 	gn_table_print(table);
+}
+
+/* Moves the VM's sessions to the front; returns how many they are. */
+static size_t choose(Gnomon__V1__MirrorList *list, const char *vm)
+{
+	size_t length = strlen(vm), n = 0;
+
+	for (size_t i = 0; i < list->n_mirrors; i++) {
+		Gnomon__V1__Mirror *mirror = list->mirrors[i];
+
+		if (strncmp(mirror->name, vm, length) || mirror->name[length] != '/')
+			continue;
+		list->mirrors[i] = list->mirrors[n];
+		list->mirrors[n++] = mirror;
+	}
+	return n;
 }
 
 int gn_ctl_mirror_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
 	const char *vm = arguments->n_words ? gn_ctl_vm_name(arguments, "") : NULL;
-	Gnomon__V1__MirrorList *list;
+	Gnomon__V1__MirrorList *list, shown;
 
 	gn_ctl_end(arguments);
 	list = (Gnomon__V1__MirrorList *)gn_ctl_call_empty(ctl, "ListMirrors");
-	if (!gn_ctl_print_json(ctl, &list->base))
-		print_mirrors(list, vm);
+	shown = *list;
+	if (vm)
+		shown.n_mirrors = choose(list, vm);
+	if (!gn_ctl_print_json(ctl, &shown.base)) {
+		if (shown.n_mirrors)
+			print_mirrors(&shown);
+		else
+			puts("no mirror sessions");
+	}
 	gn_ctl_free(&list->base);
 	return GN_CTL_OK;
 }
@@ -92,10 +110,11 @@ int gn_ctl_mirror_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 static const char *session_name(struct gn_ctl_arguments *arguments)
 {
 	static char name[300];
-	int n = snprintf(name, sizeof name, "%s/mirrors/", gn_ctl_vm_name(arguments, ""));
+	const char *vm = gn_ctl_vm_name(arguments, "/mirrors/");
+	const char *session = gn_ctl_word(arguments, "the name of a mirror session");
 
-	snprintf(name + n, sizeof name - (size_t)n, "%s",
-	         gn_ctl_word(arguments, "the name of a mirror session"));
+	if (snprintf(name, sizeof name, "%s%s", vm, session) >= (int)sizeof name)
+		gn_ctl_usage("the name of the mirror session is too long");
 	return name;
 }
 
@@ -113,7 +132,7 @@ int gn_ctl_mirror_set(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	list.mirrors = &reply;
 	list.n_mirrors = 1;
 	if (!gn_ctl_print_json(ctl, &reply->base))
-		print_mirrors(&list, NULL);
+		print_mirrors(&list);
 	gn_ctl_free(&reply->base);
 	return GN_CTL_OK;
 }
@@ -126,7 +145,7 @@ int gn_ctl_mirror_delete(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	gn_ctl_end(arguments);
 	reply = gn_ctl_call_name(ctl, "DeleteMirror", name);
 	if (!gn_ctl_print_json(ctl, reply))
-		printf("%s has ended\n", name);
+		gn_output_line("%s has ended", name);
 	gn_ctl_free(reply);
 	return GN_CTL_OK;
 }

@@ -2,18 +2,19 @@
  * resource --RESOURCE-FIELD. */
 #include "tools/ctl/ctl.h"
 
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/format.h"
+#include "tools/ctl/output.h"
 #include "tools/ctl/parse.h"
 #include "tools/ctl/table.h"
 #include "tools/ctl/text.h"
 
-#define N_RESOURCES 7
+#define N_RESOURCES GN_FORMAT_RESOURCES
+#define N_SETTINGS  (sizeof settings / sizeof settings[0])
 #define MASK_MAX    (1 + N_RESOURCES * 10)
 
 enum kind { VALUE, MILLI, DURATION };
@@ -38,15 +39,6 @@ static const struct {
         {"max-change", "max_change", VALUE, offsetof(Gnomon__V1__ResourcePolicy, max_change)},
 };
 
-static const char *const options[N_RESOURCES + 1] = {
-        "",           "cpu",       "memory",     "network-rx",
-        "network-tx", "disk-read", "disk-write", "disk-operations",
-};
-static const char *const keys[N_RESOURCES + 1] = {
-        "",           "cpu",       "memory",     "network_rx",
-        "network_tx", "disk_read", "disk_write", "disk_operations",
-};
-
 struct change {
 	Gnomon__V1__Policy policy;
 	Gnomon__V1__ResourcePolicy resources[N_RESOURCES + 1];
@@ -56,16 +48,26 @@ struct change {
 	size_t n_mask;
 };
 
+_Static_assert(MASK_MAX == 1 + N_RESOURCES * N_SETTINGS, "room for every path");
+
+/* "mode", or "resources.network_rx.maximum": the mask has '_' where options have '-'. */
 static void name_path(struct change *c, const char *resource, const char *field)
 {
 	char *path = c->paths[c->n_mask];
 
-	if (field)
+	if (resource)
 		snprintf(path, sizeof c->paths[0], "resources.%s.%s", resource, field);
 	else
-		snprintf(path, sizeof c->paths[0], "%s", resource);
+		snprintf(path, sizeof c->paths[0], "%s", field);
+	for (char *dash = path; (dash = strchr(dash, '-'));)
+		*dash = '_';
 	c->mask[c->n_mask++] = path;
 }
+
+static const char *const examples[N_RESOURCES + 1] = {
+        "",       "1.5 (vCPUs)",     "512MiB",          "10Mbit",
+        "10Mbit", "20MB (a second)", "20MB (a second)", "500 (a second)",
+};
 
 static void store(char *base, size_t i, int resource, const char *option, const char *text)
 {
@@ -75,8 +77,8 @@ static void store(char *base, size_t i, int resource, const char *option, const 
 	switch (settings[i].kind) {
 	case VALUE:
 		if (gn_parse_demand(resource, text, &value))
-			gn_ctl_usage("%s '%s': give a value of %s", option, text,
-			             gn_format_resource(resource));
+			gn_ctl_usage("%s '%s': give a value such as %s", option, text,
+			             examples[resource]);
 		*(int64_t *)(base + settings[i].offset) = value;
 		return;
 	case MILLI:
@@ -101,12 +103,13 @@ static void take_resource(struct gn_ctl_arguments *a, struct change *c, int reso
 
 	gnomon__v1__resource_policy__init(r);
 	r->resource = (Gnomon__V1__Resource)resource;
-	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-		snprintf(option, sizeof option, "--%s-%s", options[resource], settings[i].option);
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		snprintf(option, sizeof option, "--%s-%s", gn_format_resource(resource),
+		         settings[i].option);
 		if (!gn_ctl_option(a, option, &value))
 			continue;
 		store((char *)r, i, resource, option, value);
-		name_path(c, keys[resource], settings[i].field);
+		name_path(c, gn_format_resource(resource), settings[i].field);
 	}
 	if (c->n_mask > before)
 		c->policy.resources[c->policy.n_resources++] = r;
@@ -126,7 +129,7 @@ static void take_mode(struct gn_ctl_arguments *a, struct change *c)
 		c->policy.mode = GNOMON__V1__MODE__ENFORCE;
 	else
 		gn_ctl_usage("--mode %s: give off, forecast-only or enforce", value);
-	name_path(c, "mode", NULL);
+	name_path(c, NULL, "mode");
 }
 
 /* ---- printing ------------------------------------------------------------------------ */
@@ -145,29 +148,36 @@ static void add_resource(struct gn_table *table, const Gnomon__V1__ResourcePolic
 	gn_table_add(table, "P%g", r->quantile_milli / 10.0);
 	gn_table_add(table, "%s", gn_format_duration(r->horizon_us, text, sizeof text));
 	gn_table_add(table, "%s", limit(resource, r->minimum, "0", text));
-	gn_table_add(table, "%s", limit(resource, r->maximum, "defined", text));
+	gn_table_add(table, "%s", limit(resource, r->maximum, "-", text));
 	gn_table_add(table, "%s", limit(resource, r->step, "any", text));
 	gn_table_add(table, "%g %%", r->headroom_milli / 10.0);
 	gn_table_add(table, "%g %%", r->dead_band_milli / 10.0);
 	gn_table_add(table, "%s", gn_format_duration(r->cooldown_us, text, sizeof text));
 	gn_table_add(table, "%s", gn_format_duration(r->shrink_after_us, text, sizeof text));
+	gn_table_add(table, "%s", limit(resource, r->max_change, "-", text));
+}
+
+static void print_policy(const Gnomon__V1__Policy *policy)
+{
+	static const char *const heads[] = {
+	        "RESOURCE",  "QUANTILE",   ">HORIZON",  ">MIN",          ">MAX",        ">STEP",
+	        ">HEADROOM", ">DEAD BAND", ">COOLDOWN", ">SHRINK AFTER", ">MAX CHANGE", NULL};
+	struct gn_table *table = gn_table_create(heads);
+
+	gn_output_line("%s  %s", policy->name, gn_text_mode(policy->mode));
+	putchar('\n');
+	for (size_t i = 0; i < policy->n_resources; i++)
+		add_resource(table, policy->resources[i]);
+	gn_table_print(table);
+	puts("");
+	gn_output_line(
+	        "A MAX of - is what the VM's definition allows, a MAX CHANGE of - no limit.");
 }
 
 static int print_reply(struct gn_ctl *ctl, ProtobufCMessage *reply)
 {
-	static const char *const heads[] = {"RESOURCE",  "QUANTILE",      ">HORIZON",  ">MIN",
-	                                    ">MAX",      ">STEP",         ">HEADROOM", ">DEAD BAND",
-	                                    ">COOLDOWN", ">SHRINK AFTER", NULL};
-	const Gnomon__V1__Policy *policy = (const Gnomon__V1__Policy *)reply;
-
-	if (!gn_ctl_print_json(ctl, reply)) {
-		struct gn_table *table = gn_table_create(heads);
-
-		printf("%s  %s\n\n", policy->name, gn_text_mode(policy->mode));
-		for (size_t i = 0; i < policy->n_resources; i++)
-			add_resource(table, policy->resources[i]);
-		gn_table_print(table);
-	}
+	if (!gn_ctl_print_json(ctl, reply))
+		print_policy((const Gnomon__V1__Policy *)reply);
 	gn_ctl_free(reply);
 	return GN_CTL_OK;
 }

@@ -2,25 +2,45 @@
 #include "tools/ctl/ctl.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "firmware/core/clock.h"
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/format.h"
+#include "tools/ctl/output.h"
 #include "tools/ctl/parse.h"
 #include "tools/ctl/session.h"
 #include "tools/ctl/table.h"
 #include "tools/ctl/text.h"
 
 #define TRIGGERS_MAX 8
+#define LONGEST_US   (100ull * 365 * 86400 * 1000000)
+
+/* The options of scaling, and where they go. */
+static const struct {
+	const char *option;
+	bool is_size; /* else a number of vCPUs */
+	size_t offset;
+} scaling_options[] = {
+        {"--vcpus", false, offsetof(Gnomon__V1__ShadowScaling, start_vcpus)},
+        {"--vcpus-step", false, offsetof(Gnomon__V1__ShadowScaling, step_vcpus)},
+        {"--vcpus-ceiling", false, offsetof(Gnomon__V1__ShadowScaling, ceiling_vcpus)},
+        {"--memory", true, offsetof(Gnomon__V1__ShadowScaling, start_memory_bytes)},
+        {"--memory-step", true, offsetof(Gnomon__V1__ShadowScaling, step_memory_bytes)},
+        {"--memory-ceiling", true, offsetof(Gnomon__V1__ShadowScaling, ceiling_memory_bytes)},
+};
+#define N_SCALING (sizeof scaling_options / sizeof scaling_options[0])
 
 /* A shadow as the options describe it, and which fields they named. */
 struct description {
 	Gnomon__V1__Shadow shadow;
 	Gnomon__V1__ShadowScaling scaling;
+	bool scaling_given[N_SCALING];
 	Gnomon__V1__ShadowTrigger triggers[TRIGGERS_MAX], *trigger_of[TRIGGERS_MAX];
 	Gnomon__V1__ShadowSchedule schedule;
+	bool first_given, every_given;
 	struct gn_ctl_session session;
 	char *mask[8];
 	size_t n_mask;
@@ -31,74 +51,57 @@ static void name_field(struct description *d, const char *field)
 	d->mask[d->n_mask++] = (char *)field;
 }
 
-static bool take_count(struct gn_ctl_arguments *a, const char *option, uint32_t *out)
-{
-	const char *value;
-	uint64_t number;
-
-	if (!gn_ctl_option(a, option, &value))
-		return false;
-	if (gn_parse_number(value, 4096, &number))
-		gn_ctl_usage("%s %s: give a number of vCPUs", option, value);
-	*out = (uint32_t)number;
-	return true;
-}
-
-static bool take_size(struct gn_ctl_arguments *a, const char *option, uint64_t *out)
-{
-	const char *value;
-
-	if (!gn_ctl_option(a, option, &value))
-		return false;
-	if (gn_parse_bytes(value, out))
-		gn_ctl_usage("%s %s: give a size such as 512MiB", option, value);
-	return true;
-}
-
 static void take_scaling(struct gn_ctl_arguments *a, struct description *d)
 {
-	Gnomon__V1__ShadowScaling *s = &d->scaling;
-	bool any = take_count(a, "--vcpus", &s->start_vcpus);
+	char *base = (char *)&d->scaling;
+	uint64_t number;
+	const char *value;
 
-	any |= take_count(a, "--vcpus-step", &s->step_vcpus);
-	any |= take_count(a, "--vcpus-ceiling", &s->ceiling_vcpus);
-	any |= take_size(a, "--memory", &s->start_memory_bytes);
-	any |= take_size(a, "--memory-step", &s->step_memory_bytes);
-	any |= take_size(a, "--memory-ceiling", &s->ceiling_memory_bytes);
-	if (any) {
-		d->shadow.scaling = s;
-		name_field(d, "scaling");
+	for (size_t i = 0; i < N_SCALING; i++) {
+		const char *option = scaling_options[i].option;
+
+		if (!gn_ctl_option(a, option, &value))
+			continue;
+		if (scaling_options[i].is_size) {
+			if (gn_parse_bytes(value, (uint64_t *)(base + scaling_options[i].offset)))
+				gn_ctl_usage("%s %s: give a size such as 512MiB", option, value);
+		} else {
+			if (gn_parse_number(value, 4096, &number))
+				gn_ctl_usage("%s %s: give a number of vCPUs", option, value);
+			*(uint32_t *)(base + scaling_options[i].offset) = (uint32_t)number;
+		}
+		d->scaling_given[i] = true;
+		d->shadow.scaling = &d->scaling;
 	}
-}
-
-/* "cpu 3.5 for 5min" */
-static void parse_trigger(const char *text, Gnomon__V1__ShadowTrigger *trigger)
-{
-	char resource[32], value[32], duration[32];
-
-	gnomon__v1__shadow_trigger__init(trigger);
-	if (sscanf(text, "%31s %31s for %31s", resource, value, duration) != 3 ||
-	    !(trigger->resource = (Gnomon__V1__Resource)gn_parse_resource(resource)) ||
-	    gn_parse_demand((int)trigger->resource, value, &trigger->threshold) ||
-	    gn_parse_duration(duration, &trigger->for_us))
-		gn_ctl_usage(
-		        "--when '%s': give RESOURCE VALUE for DURATION, as in 'cpu 3.5 for 5min'",
-		        text);
+	if (d->shadow.scaling)
+		name_field(d, "scaling");
 }
 
 static void take_triggers(struct gn_ctl_arguments *a, struct description *d)
 {
+	bool is_never = false, any = false;
 	const char *value;
-	size_t n = 0;
 
 	d->shadow.triggers = d->trigger_of;
-	while (n < TRIGGERS_MAX && gn_ctl_option(a, "--when", &value)) {
-		parse_trigger(value, &d->triggers[n]);
+	for (; gn_ctl_option(a, "--when", &value); any = true) {
+		size_t n = d->shadow.n_triggers;
+
+		if (!strcmp(value, "never")) {
+			is_never = true;
+			continue;
+		}
+		if (n == TRIGGERS_MAX)
+			gn_ctl_usage("at most %d --when", TRIGGERS_MAX);
+		if (gn_parse_trigger(value, &d->triggers[n]))
+			gn_ctl_usage("--when '%s': give RESOURCE VALUE for DURATION, as in 'cpu "
+			             "3.5 for 5min'",
+			             value);
 		d->trigger_of[n] = &d->triggers[n];
-		n++;
+		d->shadow.n_triggers++;
 	}
-	d->shadow.n_triggers = n;
-	if (n)
+	if (is_never && d->shadow.n_triggers)
+		gn_ctl_usage("--when never leaves no room for another --when");
+	if (any)
 		name_field(d, "triggers");
 }
 
@@ -106,39 +109,48 @@ static void take_schedule(struct gn_ctl_arguments *a, struct description *d)
 {
 	const char *value;
 	uint64_t after_us = 0;
-	bool any = false;
+	bool is_never = false;
 
 	if (gn_ctl_option(a, "--after", &value)) {
-		if (gn_parse_duration(value, &after_us))
+		if (gn_parse_duration(value, &after_us) || after_us > LONGEST_US)
 			gn_ctl_usage("--after %s: give a duration such as 10min", value);
-		any = true;
+		d->first_given = true;
 	}
 	if (gn_ctl_option(a, "--every", &value)) {
-		if (gn_parse_duration(value, &d->schedule.every_us))
-			gn_ctl_usage("--every %s: give a duration such as 1d", value);
-		any = true;
+		is_never = !strcmp(value, "never");
+		if (!is_never && gn_parse_duration(value, &d->schedule.every_us))
+			gn_ctl_usage("--every %s: give a duration such as 1d, or never", value);
+		d->every_given = true;
 	}
-	if (!any)
+	if (!d->first_given && !d->every_given)
+		return;
+	name_field(d, "schedule");
+	if (is_never && !d->first_given)
 		return;
 	d->schedule.first_us = gn_clock_wall_us() + after_us;
 	d->shadow.schedule = &d->schedule;
-	name_field(d, "schedule");
 }
 
-static void take_options(struct gn_ctl_arguments *a, struct description *d)
+static void take_start(struct gn_ctl_arguments *a, struct description *d, bool is_update)
+{
+	bool stops = is_update && gn_ctl_flag(a, "--stop");
+
+	d->shadow.start = gn_ctl_flag(a, "--start");
+	if (d->shadow.start && stops)
+		gn_ctl_usage("--start and --stop exclude each other");
+	if (d->shadow.start || stops)
+		name_field(d, "start");
+}
+
+static void take_options(struct gn_ctl_arguments *a, struct description *d, bool is_update)
 {
 	const char *pool;
 
 	gnomon__v1__shadow__init(&d->shadow);
 	gnomon__v1__shadow_scaling__init(&d->scaling);
 	gnomon__v1__shadow_schedule__init(&d->schedule);
-	if (gn_ctl_flag(a, "--start")) {
-		d->shadow.start = true;
-		name_field(d, "start");
-	}
-	if (gn_ctl_flag(a, "--stop"))
-		name_field(d, "start");
-	if (gn_ctl_option(a, "--pool", &pool))
+	take_start(a, d, is_update);
+	if (!is_update && gn_ctl_option(a, "--pool", &pool))
 		d->shadow.pool_path = (char *)pool;
 	take_scaling(a, d);
 	take_triggers(a, d);
@@ -151,16 +163,84 @@ static void take_options(struct gn_ctl_arguments *a, struct description *d)
 	gn_ctl_end(a);
 }
 
+/* The update mask names whole messages; what the options leave out of one is kept from the
+ * shadow as it is, whose strings and filters are then borrowed. */
+static void keep_rest(struct description *d, const Gnomon__V1__Shadow *current)
+{
+	const char *from = (const char *)current->scaling;
+
+	for (size_t i = 0; from && i < N_SCALING; i++) {
+		size_t offset = scaling_options[i].offset;
+
+		if (!d->scaling_given[i])
+			memcpy((char *)&d->scaling + offset, from + offset,
+			       scaling_options[i].is_size ? sizeof(uint64_t) : sizeof(uint32_t));
+	}
+	if (current->schedule && !d->first_given)
+		d->schedule.first_us = current->schedule->first_us;
+	if (current->schedule && !d->every_given)
+		d->schedule.every_us = current->schedule->every_us;
+	gn_ctl_session_keep(&d->session, current->mirror);
+}
+
 /* ---- printing ------------------------------------------------------------------------ */
 
+/* Its counters are those of 'mirror show'. */
 static void print_mirror(const Gnomon__V1__Mirror *m)
 {
-	const Gnomon__V1__MirrorCounters *c = m->counters;
+	static const char *const directions[] = {"both directions", "what it receives",
+	                                         "what it sends"};
+	char sample[48] = "", cut[48] = "";
+	unsigned direction = (unsigned)m->direction < 3 ? (unsigned)m->direction : 0;
 
-	if (c)
-		printf("mirror      %" PRIu64 " seen = %" PRIu64 " copied + %" PRIu64
-		       " filtered + %" PRIu64 " sampled out + %" PRIu64 " dropped\n",
-		       c->seen, c->copied, c->filtered, c->sampled_out, c->dropped);
+	if (m->sample_one_in > 1)
+		snprintf(sample, sizeof sample, ", one packet in %u", m->sample_one_in);
+	if (m->truncate_bytes)
+		snprintf(cut, sizeof cut, ", cut after %u bytes", m->truncate_bytes);
+	gn_output_field("mirror", "%s, %zu filter%s%s%s", directions[direction], m->n_filters,
+	                m->n_filters == 1 ? "" : "s", sample, cut);
+}
+
+static const char *size_or(uint64_t bytes, const char *none, char *text)
+{
+	return bytes ? gn_format_bytes(bytes, text, GN_FORMAT_SIZE) : none;
+}
+
+/* 0 stands for a default, which control.proto names. */
+static void print_scaling(const Gnomon__V1__ShadowScaling *s)
+{
+	char start[GN_FORMAT_SIZE], step[GN_FORMAT_SIZE], most[GN_FORMAT_SIZE];
+
+	if (s->ceiling_vcpus)
+		snprintf(most, sizeof most, "%u", s->ceiling_vcpus);
+	gn_output_field("vCPUs", "starts with %u, step %u, ceiling %s",
+	                s->start_vcpus ? s->start_vcpus : 1, s->step_vcpus ? s->step_vcpus : 1,
+	                s->ceiling_vcpus ? most : "production's");
+	gn_output_field("memory", "starts with %s, step %s, ceiling %s",
+	                size_or(s->start_memory_bytes, "production's current", start),
+	                size_or(s->step_memory_bytes, "any", step),
+	                size_or(s->ceiling_memory_bytes, "production's", most));
+}
+
+static void print_trigger(const Gnomon__V1__ShadowTrigger *t)
+{
+	char value[GN_FORMAT_SIZE], duration[GN_FORMAT_SIZE];
+
+	gn_output_field("trigger", "%s above %s for %s", gn_format_resource((int)t->resource),
+	                gn_format_demand((int)t->resource, t->threshold, value, sizeof value),
+	                gn_format_duration(t->for_us, duration, sizeof duration));
+}
+
+static void print_schedule(const Gnomon__V1__ShadowSchedule *s, uint64_t now)
+{
+	char first[GN_FORMAT_SIZE], every[GN_FORMAT_SIZE];
+
+	if (!s->first_us && !s->every_us)
+		return;
+	gn_output_field("schedule", "first %s, %s%s",
+	                gn_format_when(s->first_us, now, first, sizeof first),
+	                s->every_us ? "then every " : "once",
+	                s->every_us ? gn_format_duration(s->every_us, every, sizeof every) : "");
 }
 
 static void print_shadow(const Gnomon__V1__Shadow *s)
@@ -168,24 +248,22 @@ static void print_shadow(const Gnomon__V1__Shadow *s)
 	char text[GN_FORMAT_SIZE];
 	uint64_t now = gn_clock_wall_us();
 
-	printf("%s  %s%s%s\n", s->name, s->armed ? "armed" : gn_text_shadow_state(s->state),
-	       s->reason[0] ? ": " : "", s->reason);
-	printf("domain      %s%s%s  %s\n", s->domain, s->uuid[0] ? " " : "", s->uuid,
-	       s->start ? "started" : "defined, ready to start");
-	printf("made        %s by %s\n", gn_format_when(s->created_us, now, text, sizeof text),
-	       s->made_by[0] ? s->made_by : "-");
-	printf("disk as of  %s\n", gn_format_when(s->disk_point_us, now, text, sizeof text));
+	gn_output_line("%s  %s%s%s", s->name, s->armed ? "armed" : gn_text_shadow_state(s->state),
+	               s->reason[0] ? ": " : "", s->reason);
+	gn_output_field("domain", "%s%s%s, %s", s->domain, s->uuid[0] ? " " : "", s->uuid,
+	                s->start ? "to be running" : "defined, ready to start");
+	gn_output_field("made", "%s%s%s", gn_format_when(s->created_us, now, text, sizeof text),
+	                s->made_by[0] ? " by " : "", s->made_by);
+	gn_output_field("disk as of", "%s",
+	                gn_format_when(s->disk_point_us, now, text, sizeof text));
+	if (s->pool_path[0])
+		gn_output_field("pool", "%s", s->pool_path);
 	if (s->scaling)
-		printf("scaling     starts with %u vCPUs, step %u, ceiling %u\n",
-		       s->scaling->start_vcpus, s->scaling->step_vcpus, s->scaling->ceiling_vcpus);
-	for (size_t i = 0; i < s->n_triggers; i++) {
-		const Gnomon__V1__ShadowTrigger *t = s->triggers[i];
-		char value[GN_FORMAT_SIZE];
-
-		printf("trigger     %s above %s for %s\n", gn_format_resource((int)t->resource),
-		       gn_format_demand((int)t->resource, t->threshold, value, sizeof value),
-		       gn_format_duration(t->for_us, text, sizeof text));
-	}
+		print_scaling(s->scaling);
+	for (size_t i = 0; i < s->n_triggers; i++)
+		print_trigger(s->triggers[i]);
+	if (s->schedule)
+		print_schedule(s->schedule, now);
 	if (s->mirror)
 		print_mirror(s->mirror);
 }
@@ -204,7 +282,7 @@ int gn_ctl_shadow_create(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
 	static struct description d;
 
-	take_options(arguments, &d);
+	take_options(arguments, &d, false);
 	return print_reply(ctl, gn_ctl_call(ctl, "CreateShadow", &d.shadow.base));
 }
 
@@ -212,16 +290,20 @@ int gn_ctl_shadow_update(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
 	static struct description d;
 	Gnomon__V1__UpdateShadowRequest request = GNOMON__V1__UPDATE_SHADOW_REQUEST__INIT;
+	ProtobufCMessage *current, *reply;
 
-	take_options(arguments, &d);
+	take_options(arguments, &d, true);
 	if (!d.n_mask)
 		gn_ctl_usage("nothing to change: give --start, --stop, --vcpus, --when, --every, "
-		             "--filter, "
-		             "...");
+		             "--filter, ...");
+	current = gn_ctl_call_name(ctl, "GetShadow", d.shadow.name);
+	keep_rest(&d, (const Gnomon__V1__Shadow *)current);
 	request.shadow = &d.shadow;
 	request.update_mask = d.mask;
 	request.n_update_mask = d.n_mask;
-	return print_reply(ctl, gn_ctl_call(ctl, "UpdateShadow", &request.base));
+	reply = gn_ctl_call(ctl, "UpdateShadow", &request.base);
+	gn_ctl_free(current);
+	return print_reply(ctl, reply);
 }
 
 int gn_ctl_shadow_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
@@ -232,31 +314,38 @@ int gn_ctl_shadow_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	return print_reply(ctl, gn_ctl_call_name(ctl, "GetShadow", name));
 }
 
-int gn_ctl_shadow_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+static void print_list(const Gnomon__V1__ShadowList *list)
 {
 	static const char *const heads[] = {"SHADOW",     "STATE",  "DOMAIN",
 	                                    "DISK AS OF", "REASON", NULL};
+	struct gn_table *table = gn_table_create(heads);
+	char text[GN_FORMAT_SIZE];
+
+	for (size_t i = 0; i < list->n_shadows; i++) {
+		const Gnomon__V1__Shadow *s = list->shadows[i];
+
+		gn_table_add(table, "%s", s->name);
+		gn_table_add(table, "%s", s->armed ? "armed" : gn_text_shadow_state(s->state));
+		gn_table_add(table, "%s", s->domain);
+		gn_table_add(
+		        table, "%s",
+		        gn_format_when(s->disk_point_us, gn_clock_wall_us(), text, sizeof text));
+		gn_table_add(table, "%s", s->reason);
+	}
+	gn_table_print(table);
+}
+
+int gn_ctl_shadow_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
 	Gnomon__V1__ShadowList *list;
 
 	gn_ctl_end(arguments);
 	list = (Gnomon__V1__ShadowList *)gn_ctl_call_empty(ctl, "ListShadows");
 	if (!gn_ctl_print_json(ctl, &list->base)) {
-		struct gn_table *table = gn_table_create(heads);
-		char text[GN_FORMAT_SIZE];
-
-		for (size_t i = 0; i < list->n_shadows; i++) {
-			const Gnomon__V1__Shadow *s = list->shadows[i];
-
-			gn_table_add(table, "%s", s->name);
-			gn_table_add(table, "%s",
-			             s->armed ? "armed" : gn_text_shadow_state(s->state));
-			gn_table_add(table, "%s", s->domain);
-			gn_table_add(table, "%s",
-			             gn_format_when(s->disk_point_us, gn_clock_wall_us(), text,
-			                            sizeof text));
-			gn_table_add(table, "%s", s->reason);
-		}
-		gn_table_print(table);
+		if (list->n_shadows)
+			print_list(list);
+		else
+			puts("no shadows");
 	}
 	gn_ctl_free(&list->base);
 	return GN_CTL_OK;
@@ -270,7 +359,7 @@ int gn_ctl_shadow_delete(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	gn_ctl_end(arguments);
 	reply = gn_ctl_call_name(ctl, "DeleteShadow", name);
 	if (!gn_ctl_print_json(ctl, reply))
-		printf("%s is removed\n", name);
+		gn_output_line("%s is removed", name);
 	gn_ctl_free(reply);
 	return GN_CTL_OK;
 }

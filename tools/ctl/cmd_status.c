@@ -1,118 +1,133 @@
-/* cmd_status.c - status, report, watch. */
+/* cmd_status.c - status, report. */
 #include "tools/ctl/ctl.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <time.h>
 
-#include "firmware/core/clock.h"
-#include "proto/channel.h"
 #include "proto/gnomon/v1/control.pb-c.h"
-#include "tools/ctl/connection.h"
 #include "tools/ctl/format.h"
-#include "tools/ctl/json.h"
+#include "tools/ctl/output.h"
 #include "tools/ctl/table.h"
 
-static void print_ledger(const Gnomon__V1__Ledger *ledger)
+static void print_ledger(const Gnomon__V1__Ledger *l)
 {
-	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
+	char cpu[GN_FORMAT_SIZE], cpus[GN_FORMAT_SIZE], memory[GN_FORMAT_SIZE], all[GN_FORMAT_SIZE];
 
-	printf("promised    %s of %s",
-	       gn_format_milli_vcpu((int64_t)ledger->cpu_promised_milli, a, sizeof a),
-	       gn_format_milli_vcpu((int64_t)ledger->cpu_capacity_milli, b, sizeof b));
-	printf(", %s of ", gn_format_bytes(ledger->memory_promised_bytes, a, sizeof a));
-	printf("%s\n", gn_format_bytes(ledger->memory_capacity_bytes, b, sizeof b));
+	gn_output_field("promised", "%s of %s, %s of %s",
+	                gn_format_milli_vcpu((int64_t)l->cpu_promised_milli, cpu, sizeof cpu),
+	                gn_format_milli_vcpu((int64_t)l->cpu_capacity_milli, cpus, sizeof cpus),
+	                gn_format_bytes(l->memory_promised_bytes, memory, sizeof memory),
+	                gn_format_bytes(l->memory_capacity_bytes, all, sizeof all));
 }
 
 static void print_host(const Gnomon__V1__HostInfo *host)
 {
 	char memory[GN_FORMAT_SIZE], left[GN_FORMAT_SIZE];
 
-	printf("host        %s, %s, libvirt %s%s; %u CPUs, %s, %s free\n", host->hostname,
-	       host->hypervisor, host->libvirt_version, host->kvm ? ", KVM" : ", TCG", host->cpus,
-	       gn_format_bytes(host->memory_bytes, memory, sizeof memory),
-	       gn_format_bytes(host->memory_free_bytes, left, sizeof left));
+	gn_output_field("host", "%s, %s%s, libvirt %s; %u CPUs, %s, %s free", host->hostname,
+	                host->hypervisor, host->kvm ? " with KVM" : " without KVM",
+	                host->libvirt_version, host->cpus,
+	                gn_format_bytes(host->memory_bytes, memory, sizeof memory),
+	                gn_format_bytes(host->memory_free_bytes, left, sizeof left));
 }
 
 static void print_dataplane(const Gnomon__V1__DataplaneStatus *d)
 {
 	uint64_t all = d->busy_cycles + d->idle_cycles;
 
-	printf("dataplane   %u worker%s, %.1f %% busy since its start, %" PRIu64 " of %" PRIu64
-	       " packet buffers free, %u addresses learnt\n",
-	       d->workers, d->workers == 1 ? "" : "s",
-	       all ? 100.0 * (double)d->busy_cycles / (double)all : 0.0, d->mbufs_free,
-	       d->mbufs_total, d->fdb_entries);
+	gn_output_field("",
+	                "%u worker%s, %.1f %% busy since its start; %" PRIu64 " of %" PRIu64
+	                " packet buffers free; %u addresses learnt",
+	                d->workers, d->workers == 1 ? "" : "s",
+	                all ? 100.0 * (double)d->busy_cycles / (double)all : 0.0, d->mbufs_free,
+	                d->mbufs_total, d->fdb_entries);
+}
+
+static void print_peer(const char *name, bool is_connected, const char *error)
+{
+	gn_output_field(name, "%s%s",
+	                is_connected ? "connected" : "NOT CONNECTED: ", is_connected ? "" : error);
+}
+
+static void print_status(const Gnomon__V1__CardStatus *s)
+{
+	char samples[GN_FORMAT_SIZE], forecasts[GN_FORMAT_SIZE], size[GN_FORMAT_SIZE];
+
+	gn_output_field("card", "gnomon %s on board %s, started %s", s->version, s->board,
+	                gn_format_when(s->started_us, s->now_us, size, sizeof size));
+	print_peer("shim", s->shim_connected, s->shim_error);
+	if (s->host && s->host->hostname[0])
+		print_host(s->host);
+	print_peer("dataplane", s->dataplane_connected, s->dataplane_error);
+	if (s->dataplane)
+		print_dataplane(s->dataplane);
+	if (s->ledger)
+		print_ledger(s->ledger);
+	gn_output_field("VMs", "%u, shadows %u, plans that wait for approval %u", s->vms,
+	                s->shadows, s->plans_pending);
+	gn_output_field("samples", "%s (%" PRIu64 " lost), forecasts %s, history %s",
+	                gn_format_count(s->samples, samples, sizeof samples), s->samples_lost,
+	                gn_format_count(s->forecasts, forecasts, sizeof forecasts),
+	                gn_format_bytes(s->store_bytes, size, sizeof size));
+	if (s->store_error[0])
+		gn_output_field("store", "NOTHING IS STORED: %s", s->store_error);
 }
 
 int gn_ctl_status(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
 	Gnomon__V1__CardStatus *s;
-	char text[GN_FORMAT_SIZE], size[GN_FORMAT_SIZE];
 
 	gn_ctl_end(arguments);
 	s = (Gnomon__V1__CardStatus *)gn_ctl_call_empty(ctl, "GetStatus");
-	if (!gn_ctl_print_json(ctl, &s->base)) {
-		printf("card        gnomon %s on board %s, started %s\n", s->version, s->board,
-		       gn_format_when(s->started_us, s->now_us, text, sizeof text));
-		printf("shim        %s%s\n", s->shim_connected ? "connected" : "NOT CONNECTED: ",
-		       s->shim_connected ? "" : s->shim_error);
-		printf("dataplane   %s%s\n",
-		       s->dataplane_connected ? "connected" : "NOT CONNECTED: ",
-		       s->dataplane_connected ? "" : s->dataplane_error);
-		if (s->host && s->host->hostname[0])
-			print_host(s->host);
-		if (s->dataplane)
-			print_dataplane(s->dataplane);
-		if (s->ledger)
-			print_ledger(s->ledger);
-		printf("VMs         %u, shadows %u, plans that wait for approval %u\n", s->vms,
-		       s->shadows, s->plans_pending);
-		printf("samples     %s", gn_format_count(s->samples, text, sizeof text));
-		printf(" (%" PRIu64 " lost), forecasts ", s->samples_lost);
-		printf("%s, history %s\n", gn_format_count(s->forecasts, text, sizeof text),
-		       gn_format_bytes(s->store_bytes, size, sizeof size));
-	}
+	if (!gn_ctl_print_json(ctl, &s->base))
+		print_status(s);
 	gn_ctl_free(&s->base);
 	return GN_CTL_OK;
 }
 
 /* ---- report -------------------------------------------------------------------------- */
 
+static void add_vm(struct gn_table *table, const Gnomon__V1__Report__VmReport *vm)
+{
+	const uint64_t counts[] = {vm->packets_rx, vm->packets_tx, vm->disk_reads, vm->disk_writes};
+	char before[GN_FORMAT_SIZE], after[GN_FORMAT_SIZE];
+
+	gn_table_add(table, "%s", vm->name);
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+		gn_table_add(table, "%s", gn_format_count(counts[i], before, sizeof before));
+	if (!vm->before || !vm->after) {
+		gn_table_add(table, "-");
+		gn_table_add(table, "-");
+		return;
+	}
+	gn_table_add(table, "%u -> %u", vm->before->vcpus, vm->after->vcpus);
+	gn_table_add(table, "%s -> %s",
+	             gn_format_bytes(vm->before->memory_bytes, before, sizeof before),
+	             gn_format_bytes(vm->after->memory_bytes, after, sizeof after));
+}
+
 static void print_report(const Gnomon__V1__Report *r)
 {
 	static const char *const heads[] = {"VM",      ">PACKETS IN", ">PACKETS OUT", ">READS",
 	                                    ">WRITES", ">VCPUS",      ">MEMORY",      NULL};
+	char since[GN_FORMAT_SIZE], samples[GN_FORMAT_SIZE], forecasts[GN_FORMAT_SIZE];
 	struct gn_table *table = gn_table_create(heads);
-	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
-	size_t done = 0;
+	size_t done = 0, failed = 0;
 
-	for (size_t i = 0; i < r->n_vms; i++) {
-		const Gnomon__V1__Report__VmReport *vm = r->vms[i];
-
-		gn_table_add(table, "%s", vm->name);
-		gn_table_add(table, "%s", gn_format_count(vm->packets_rx, a, sizeof a));
-		gn_table_add(table, "%s", gn_format_count(vm->packets_tx, a, sizeof a));
-		gn_table_add(table, "%s", gn_format_count(vm->disk_reads, a, sizeof a));
-		gn_table_add(table, "%s", gn_format_count(vm->disk_writes, a, sizeof a));
-		if (vm->before && vm->after) {
-			gn_table_add(table, "%u -> %u", vm->before->vcpus, vm->after->vcpus);
-			gn_table_add(table, "%s -> %s",
-			             gn_format_bytes(vm->before->memory_bytes, a, sizeof a),
-			             gn_format_bytes(vm->after->memory_bytes, b, sizeof b));
-		} else {
-			gn_table_add(table, "-");
-			gn_table_add(table, "-");
-		}
-	}
+	for (size_t i = 0; i < r->n_vms; i++)
+		add_vm(table, r->vms[i]);
 	gn_table_print(table);
-	for (size_t i = 0; i < r->n_plans; i++)
+	for (size_t i = 0; i < r->n_plans; i++) {
 		done += r->plans[i]->state == GNOMON__V1__PLAN__STATE__DONE;
-	printf("\n%" PRIu64 " samples, %" PRIu64 " forecasts, %zu plans (%zu done), %zu shadows\n",
-	       r->samples, r->forecasts, r->n_plans, done, r->n_shadows);
+		failed += r->plans[i]->state == GNOMON__V1__PLAN__STATE__FAILED;
+	}
+	puts("");
+	gn_output_line("since the card's start %s: %s samples, %s forecasts; %zu plans (%zu done, "
+	               "%zu failed), %zu shadows, %zu mirror sessions",
+	               gn_format_when(r->started_us, r->now_us, since, sizeof since),
+	               gn_format_count(r->samples, samples, sizeof samples),
+	               gn_format_count(r->forecasts, forecasts, sizeof forecasts), r->n_plans, done,
+	               failed, r->n_shadows, r->n_mirrors);
 }
 
 int gn_ctl_report(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
@@ -124,55 +139,5 @@ int gn_ctl_report(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	if (!gn_ctl_print_json(ctl, &r->base))
 		print_report(r);
 	gn_ctl_free(&r->base);
-	return GN_CTL_OK;
-}
-
-/* ---- watch --------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-	interrupted = 1;
-}
-
-static void print_event(void *context, const char *topic, const ProtobufCMessage *message)
-{
-	const Gnomon__V1__Event *event = (const Gnomon__V1__Event *)message;
-	const struct gn_ctl *ctl = context;
-	time_t seconds = (time_t)(event->wall_us / 1000000);
-	struct tm local;
-	char when[32];
-
-	if (ctl->json) {
-		gn_json_print(message, 1, stdout);
-		return;
-	}
-	localtime_r(&seconds, &local);
-	strftime(when, sizeof when, "%H:%M:%S", &local);
-	printf("%s.%03u  %-15s %s\n", when, (unsigned)(event->wall_us / 1000 % 1000), event->kind,
-	       event->text[0] ? event->text : event->resource);
-}
-
-int gn_ctl_watch(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-	struct gn_channel_subscriber *subscriber;
-	struct gn_status status = {0};
-
-	gn_ctl_end(arguments);
-	if (gn_ctl_connection_subscribe(ctl->connection, print_event, ctl, &subscriber, &status)) {
-		fprintf(stderr, "gnomonctl: %s (%s)\n", status.message, gn_code_name(status.code));
-		return GN_CTL_UNREACHABLE;
-	}
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	while (!interrupted) {
-		struct pollfd fd = {.fd = gn_channel_subscriber_fd(subscriber), .events = POLLIN};
-
-		if (poll(&fd, 1, 500) >= 0)
-			gn_channel_subscriber_process(subscriber);
-	}
-	gn_channel_subscriber_destroy(subscriber);
 	return GN_CTL_OK;
 }

@@ -3,12 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "firmware/core/clock.h"
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/format.h"
+#include "tools/ctl/output.h"
 #include "tools/ctl/parse.h"
 #include "tools/ctl/table.h"
 #include "tools/ctl/text.h"
@@ -34,10 +34,11 @@ static void add_demand(struct gn_table *table, const Gnomon__V1__Vm *vm,
 	                    : "-");
 }
 
-void gn_ctl_print_vms(const Gnomon__V1__VmList *list)
+struct gn_table *gn_ctl_vm_table(const Gnomon__V1__VmList *list)
 {
-	static const char *const heads[] = {"VM",        "STATE",   ">VCPUS",   ">CPU", ">MEMORY",
-	                                    ">MEM USED", ">NET IN", ">NET OUT", "MODE", NULL};
+	static const char *const heads[] = {"VM",      "STATE",     ">VCPUS",  ">CPU",
+	                                    ">MEMORY", ">MEM USED", ">NET IN", ">NET OUT",
+	                                    "MODE",    "NOTE",      NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
@@ -54,20 +55,33 @@ void gn_ctl_print_vms(const Gnomon__V1__VmList *list)
 		add_demand(table, vm, GNOMON__V1__RESOURCE__MEMORY);
 		add_demand(table, vm, GNOMON__V1__RESOURCE__NETWORK_RX);
 		add_demand(table, vm, GNOMON__V1__RESOURCE__NETWORK_TX);
-		gn_table_add(table, "%s%s", vm->policy ? gn_text_mode(vm->policy->mode) : "-",
-		             vm->note[0] ? " (!)" : "");
+		gn_table_add(table, "%s", vm->policy ? gn_text_mode(vm->policy->mode) : "-");
+		gn_table_add(table, "%s", vm->note);
 	}
-	gn_table_print(table);
+	return table;
+}
+
+static const char *short_name(const char *name)
+{
+	return strncmp(name, "vms/", 4) ? name : name + 4;
 }
 
 int gn_ctl_vm_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
+	bool names = gn_ctl_flag(arguments, "--names");
 	Gnomon__V1__VmList *list;
 
 	gn_ctl_end(arguments);
 	list = (Gnomon__V1__VmList *)gn_ctl_call_empty(ctl, "ListVms");
-	if (!gn_ctl_print_json(ctl, &list->base))
-		gn_ctl_print_vms(list);
+	if (names) {
+		for (size_t i = 0; i < list->n_vms; i++)
+			puts(short_name(list->vms[i]->name));
+	} else if (!gn_ctl_print_json(ctl, &list->base)) {
+		if (list->n_vms)
+			gn_table_print(gn_ctl_vm_table(list));
+		else
+			puts("no VMs: put one behind the card with 'gnomonctl vm create'");
+	}
 	gn_ctl_free(&list->base);
 	return GN_CTL_OK;
 }
@@ -80,6 +94,7 @@ static void print_demands(const Gnomon__V1__Vm *vm)
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
+	putchar('\n');
 	for (size_t i = 0; i < vm->n_demands; i++) {
 		const Gnomon__V1__Demand *d = vm->demands[i];
 
@@ -96,11 +111,13 @@ static void print_demands(const Gnomon__V1__Vm *vm)
 
 static void print_ports(const Gnomon__V1__Vm *vm)
 {
-	static const char *const heads[] = {"PORT",        "FRONT END", ">PACKETS IN", ">OUT",
-	                                    ">DROPPED IN", ">OUT",      "SOCKET",      NULL};
+	static const char *const heads[] = {"PORT",         "FRONT END",   ">PACKETS IN",
+	                                    ">PACKETS OUT", ">DROPPED IN", ">DROPPED OUT",
+	                                    "SOCKET",       NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
+	putchar('\n');
 	for (size_t i = 0; i < vm->n_ports; i++) {
 		const Gnomon__V1__Port *p = vm->ports[i];
 		const Gnomon__V1__PortCounters empty = GNOMON__V1__PORT_COUNTERS__INIT;
@@ -113,7 +130,7 @@ static void print_ports(const Gnomon__V1__Vm *vm)
 		gn_table_add(table, "%" PRIu64, c->rx_dropped_ring + c->rx_dropped_meter);
 		gn_table_add(table, "%" PRIu64,
 		             c->tx_dropped_meter + c->tx_dropped_malformed +
-		                     c->tx_dropped_isolated);
+		                     c->tx_dropped_isolated + c->tx_dropped_spoofed);
 		gn_table_add(table, "%s", p->socket_path);
 	}
 	gn_table_print(table);
@@ -126,6 +143,7 @@ static void print_volumes(const Gnomon__V1__Vm *vm)
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
+	putchar('\n');
 	for (size_t i = 0; i < vm->n_volumes; i++) {
 		const Gnomon__V1__Volume *v = vm->volumes[i];
 		const Gnomon__V1__VolumeCounters empty = GNOMON__V1__VOLUME_COUNTERS__INIT;
@@ -147,23 +165,24 @@ static void print_vm(const Gnomon__V1__Vm *vm)
 	const Gnomon__V1__Allocation *a = vm->allocation;
 	char text[GN_FORMAT_SIZE], most[GN_FORMAT_SIZE];
 
-	printf("%s  %s\n", vm->name, gn_text_vm_state(vm->state));
+	gn_output_line("%s  %s", vm->name, gn_text_vm_state(vm->state));
 	if (a)
-		printf("allocation  %u of %u vCPUs, %s of %s\n", a->vcpus, a->vcpus_maximum,
-		       gn_format_bytes(a->memory_bytes, text, sizeof text),
-		       gn_format_bytes(a->memory_maximum_bytes, most, sizeof most));
-	printf("mode        %s\n", vm->policy ? gn_text_mode(vm->policy->mode) : "-");
-	printf("shadow      %s\n", vm->shadow[0] ? vm->shadow : "none");
-	printf("sampled     %s\n",
-	       gn_format_when(vm->last_sample_us, gn_clock_wall_us(), text, sizeof text));
+		gn_output_field("allocation", "%u of %u vCPUs, %s of %s", a->vcpus,
+		                a->vcpus_maximum,
+		                gn_format_bytes(a->memory_bytes, text, sizeof text),
+		                gn_format_bytes(a->memory_maximum_bytes, most, sizeof most));
+	gn_output_field("mode", "%s", vm->policy ? gn_text_mode(vm->policy->mode) : "-");
+	gn_output_field("shadow", "%s", vm->shadow[0] ? vm->shadow : "none");
+	gn_output_field("sampled", "%s",
+	                gn_format_when(vm->last_sample_us, gn_clock_wall_us(), text, sizeof text));
 	if (vm->note[0])
-		printf("note        %s\n", vm->note);
-	putchar('\n');
-	print_demands(vm);
-	putchar('\n');
-	print_ports(vm);
-	putchar('\n');
-	print_volumes(vm);
+		gn_output_field("note", "%s", vm->note);
+	if (vm->n_demands)
+		print_demands(vm);
+	if (vm->n_ports)
+		print_ports(vm);
+	if (vm->n_volumes)
+		print_volumes(vm);
 }
 
 int gn_ctl_vm_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
@@ -193,10 +212,12 @@ static uint32_t number_of(const char *option, const char *value, uint64_t maximu
 /* "net0,vlan=10,queues=2": the name, then settings. */
 static void parse_nic(char *text, Gnomon__V1__VmSpec__Nic *nic)
 {
-	char *state, *word;
+	char *state, *word, *name = strtok_r(text, ",", &state);
 
+	if (!name || strchr(name, '='))
+		gn_ctl_usage("--nic needs a name first, such as net0");
 	gnomon__v1__vm_spec__nic__init(nic);
-	nic->name = strtok_r(text, ",", &state);
+	nic->name = name;
 	while ((word = strtok_r(NULL, ",", &state))) {
 		if (!strncmp(word, "vlan=", 5))
 			nic->vlan = number_of("--nic vlan", word + 5, 4094);
@@ -205,16 +226,15 @@ static void parse_nic(char *text, Gnomon__V1__VmSpec__Nic *nic)
 		else
 			gn_ctl_usage("--nic: '%s' is neither vlan=N nor queues=N", word);
 	}
-	if (!nic->name)
-		gn_ctl_usage("--nic needs a name such as net0");
 }
 
 static void parse_disk(char *text, Gnomon__V1__VmSpec__Disk *disk)
 {
-	char *state, *word;
+	char *state, *word, *name = strtok_r(text, ",", &state);
 
 	gnomon__v1__vm_spec__disk__init(disk);
-	disk->name = strtok_r(text, ",", &state);
+	if (name && !strchr(name, '='))
+		disk->name = name;
 	while ((word = strtok_r(NULL, ",", &state))) {
 		if (!strncmp(word, "path=", 5))
 			disk->path = word + 5;
@@ -225,33 +245,51 @@ static void parse_disk(char *text, Gnomon__V1__VmSpec__Disk *disk)
 		else
 			gn_ctl_usage("--disk: '%s' is none of path=FILE, queues=N, ro", word);
 	}
-	if (!disk->name || !disk->path[0])
+	if (!disk->name[0] || !disk->path[0])
 		gn_ctl_usage("--disk needs a name and a file: vda,path=/vm/web-1.raw");
+}
+
+/* What 'vm create' was told. */
+struct devices {
+	Gnomon__V1__VmSpec spec;
+	Gnomon__V1__VmSpec__Nic nics[DEVICES_MAX], *nic_of[DEVICES_MAX];
+	Gnomon__V1__VmSpec__Disk disks[DEVICES_MAX], *disk_of[DEVICES_MAX];
+};
+
+static void take_devices(struct gn_ctl_arguments *arguments, struct devices *d)
+{
+	const char *value;
+
+	gnomon__v1__vm_spec__init(&d->spec);
+	d->spec.nics = d->nic_of;
+	d->spec.disks = d->disk_of;
+	while (gn_ctl_option(arguments, "--nic", &value)) {
+		size_t n = d->spec.n_nics++;
+
+		if (n == DEVICES_MAX)
+			gn_ctl_usage("at most %d --nic", DEVICES_MAX);
+		parse_nic((char *)value, &d->nics[n]);
+		d->nic_of[n] = &d->nics[n];
+	}
+	while (gn_ctl_option(arguments, "--disk", &value)) {
+		size_t n = d->spec.n_disks++;
+
+		if (n == DEVICES_MAX)
+			gn_ctl_usage("at most %d --disk", DEVICES_MAX);
+		parse_disk((char *)value, &d->disks[n]);
+		d->disk_of[n] = &d->disks[n];
+	}
 }
 
 int gn_ctl_vm_create(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
-	Gnomon__V1__VmSpec spec = GNOMON__V1__VM_SPEC__INIT;
-	Gnomon__V1__VmSpec__Nic nics[DEVICES_MAX], *nic_of[DEVICES_MAX];
-	Gnomon__V1__VmSpec__Disk disks[DEVICES_MAX], *disk_of[DEVICES_MAX];
-	const char *value;
+	static struct devices d;
 	Gnomon__V1__Vm *vm;
 
-	spec.name = (char *)gn_ctl_vm_name(arguments, "");
-	spec.nics = nic_of;
-	spec.disks = disk_of;
-	while (spec.n_nics < DEVICES_MAX && gn_ctl_option(arguments, "--nic", &value)) {
-		parse_nic((char *)value, &nics[spec.n_nics]);
-		nic_of[spec.n_nics] = &nics[spec.n_nics];
-		spec.n_nics++;
-	}
-	while (spec.n_disks < DEVICES_MAX && gn_ctl_option(arguments, "--disk", &value)) {
-		parse_disk((char *)value, &disks[spec.n_disks]);
-		disk_of[spec.n_disks] = &disks[spec.n_disks];
-		spec.n_disks++;
-	}
+	take_devices(arguments, &d);
+	d.spec.name = (char *)gn_ctl_vm_name(arguments, "");
 	gn_ctl_end(arguments);
-	vm = (Gnomon__V1__Vm *)gn_ctl_call(ctl, "CreateVm", &spec.base);
+	vm = (Gnomon__V1__Vm *)gn_ctl_call(ctl, "CreateVm", &d.spec.base);
 	if (!gn_ctl_print_json(ctl, &vm->base))
 		print_vm(vm);
 	gn_ctl_free(&vm->base);
@@ -266,7 +304,7 @@ int gn_ctl_vm_delete(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	gn_ctl_end(arguments);
 	reply = gn_ctl_call_name(ctl, "DeleteVm", name);
 	if (!gn_ctl_print_json(ctl, reply))
-		printf("%s is no longer behind the card\n", name);
+		gn_output_line("%s is no longer behind the card", name);
 	gn_ctl_free(reply);
 	return GN_CTL_OK;
 }

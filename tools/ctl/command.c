@@ -1,7 +1,6 @@
 /* command.c - see command.h. */
 #include "tools/ctl/command.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,45 +21,74 @@
 
 #define SHADOW_HELP                                                                                \
 	"  --start                run it now, passively (else: defined, ready to start)\n"         \
-	"  --pool DIR             directory of its disks on the card\n"                            \
 	"  --vcpus N --vcpus-step N --vcpus-ceiling N            scaling\n"                        \
 	"  --memory SIZE --memory-step SIZE --memory-ceiling SIZE\n"                               \
 	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
 	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
-	"  --direction both|rx|tx --filter FILTER --truncate N --sample N   its mirror "           \
-	"session\n\n"                                                                              \
+	"  --direction both|rx|tx --filter FILTER --truncate N --sample N\n"                       \
+	"                         its mirror session, see 'mirror set --help'\n"
+
+#define SHADOW_CREATE_HELP                                                                         \
+	SHADOW_HELP                                                                                \
+	"  --pool DIR             directory of its disks on the card\n\n"                          \
 	"  gnomonctl shadow create web-1 --start\n"                                                \
 	"  gnomonctl shadow create web-1 --when 'cpu 3.5 for 5min' --vcpus 1\n"
 
+#define SHADOW_UPDATE_HELP                                                                         \
+	SHADOW_HELP                                                                                \
+	"  --stop                 do not run it\n"                                                 \
+	"  --when never --every never --filter all   take back triggers, schedule, filters\n"      \
+	"What is not named stays as it is.\n\n"                                                    \
+	"  gnomonctl shadow update web-1 --vcpus-ceiling 4\n"
+
+#define SESSION_OPTIONS "--direction --filter --truncate --sample"
+#define SHADOW_OPTIONS                                                                             \
+	"--start --vcpus --vcpus-step --vcpus-ceiling --memory --memory-step --memory-ceiling "    \
+	"--when --after --every " SESSION_OPTIONS
+
+#define OPTIONS_OF(resource)                                                                       \
+	" --" resource "-quantile --" resource "-horizon --" resource "-min --" resource           \
+	"-max --" resource "-step --" resource "-headroom --" resource "-dead-band --" resource    \
+	"-cooldown --" resource "-shrink-after --" resource "-max-change"
+#define POLICY_OPTIONS                                                                             \
+	"--mode" OPTIONS_OF("cpu") OPTIONS_OF("memory") OPTIONS_OF("network-rx")                   \
+	        OPTIONS_OF("network-tx") OPTIONS_OF("disk-read") OPTIONS_OF("disk-write")          \
+	                OPTIONS_OF("disk-operations")
+
 const struct gn_ctl_entry gn_ctl_entries[] = {
-        {"status", NULL, gn_ctl_status, "", "the card, its host and what is promised",
+        {"status", NULL, gn_ctl_status, "", "", "the card, its host and what is promised",
          "  gnomonctl status\n  gnomonctl --json status | jq .samples\n"},
-        {"top", NULL, gn_ctl_top, "[--interval 2s] [--count N]", "live table of all VMs; q ends it",
-         "  gnomonctl top\n  gnomonctl top --interval 5s\n"},
-        {"vm", "list", gn_ctl_vm_list, "", "the VMs behind the card", "  gnomonctl vm list\n"},
-        {"vm", "show", gn_ctl_vm_show, "VM", "one VM: allocation, demand, ports, volumes",
+        {"top", NULL, gn_ctl_top, "[--interval 2s] [--count N]", "--interval --count",
+         "live table of all VMs; q ends it", "  gnomonctl top\n  gnomonctl top --interval 5s\n"},
+        {"vm", "list", gn_ctl_vm_list, "[--names]", "--names", "the VMs behind the card",
+         "  --names   only their names, one a line, for scripts\n\n  gnomonctl vm list\n"},
+        {"vm", "show", gn_ctl_vm_show, "VM", "", "one VM: allocation, demand, ports, volumes",
          "  gnomonctl vm show web-1\n"},
         {"vm", "create", gn_ctl_vm_create,
          "VM [--nic NAME[,vlan=N][,queues=N]]... [--disk NAME,path=FILE[,ro][,queues=N]]...",
-         "put a VM behind the card",
+         "--nic --disk", "put a VM behind the card",
          "  gnomonctl vm create web-1 --nic net0,vlan=10 --disk vda,path=/vm/web-1.raw\n"},
-        {"vm", "delete", gn_ctl_vm_delete, "VM", "take a VM from behind the card (its disks stay)",
-         "  gnomonctl vm delete web-1\n"},
-        {"forecast", NULL, gn_ctl_forecast, "VM", "what the VM will need, and how sure that is",
+        {"vm", "delete", gn_ctl_vm_delete, "VM", "",
+         "take a VM from behind the card (its disks stay)", "  gnomonctl vm delete web-1\n"},
+        {"forecast", NULL, gn_ctl_forecast, "VM", "", "what the VM will need, and how sure that is",
          "  gnomonctl forecast web-1\n"},
-        {"history", NULL, gn_ctl_history, "VM RESOURCE [--last 1h] [--points N]",
+        {"history", NULL, gn_ctl_history, "VM RESOURCE [--last 1h] [--points N]", "--last --points",
          "demand, allocation and forecast over time",
          "  gnomonctl history web-1 cpu --last 10min\n"},
-        {"shadow", "create", gn_ctl_shadow_create, "VM [options]", "make a shadow of a VM",
-         SHADOW_HELP},
-        {"shadow", "list", gn_ctl_shadow_list, "", "all shadows and their states", NULL},
-        {"shadow", "show", gn_ctl_shadow_show, "VM", "one shadow", NULL},
-        {"shadow", "update", gn_ctl_shadow_update, "VM [options]",
-         "change start, scaling, triggers, schedule or mirror", SHADOW_HELP},
-        {"shadow", "delete", gn_ctl_shadow_delete, "VM", "remove a shadow and its disks", NULL},
-        {"mirror", "show", gn_ctl_mirror_show, "[VM]", "mirror sessions and their counters", NULL},
+        {"shadow", "create", gn_ctl_shadow_create, "VM [options]", "--pool " SHADOW_OPTIONS,
+         "make a shadow of a VM", SHADOW_CREATE_HELP},
+        {"shadow", "list", gn_ctl_shadow_list, "", "", "all shadows and their states",
+         "  gnomonctl shadow list\n"},
+        {"shadow", "show", gn_ctl_shadow_show, "VM", "", "one shadow",
+         "  gnomonctl shadow show web-1\n"},
+        {"shadow", "update", gn_ctl_shadow_update, "VM [options]", "--stop " SHADOW_OPTIONS,
+         "change start, scaling, triggers, schedule or mirror", SHADOW_UPDATE_HELP},
+        {"shadow", "delete", gn_ctl_shadow_delete, "VM", "", "remove a shadow and its disks",
+         "  gnomonctl shadow delete web-1\n"},
+        {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",
+         "  gnomonctl mirror show web-1\n"},
         {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",
-         "create a mirror session or replace its settings",
+         "--sink " SESSION_OPTIONS, "create a mirror session or replace its settings",
          "  --sink port=PORT | pcapng=FILE |\n"
          "         erspan|vxlan=PORT,ip=A,mac=M,local-ip=A,local-mac=M,id=N\n"
          "  --direction both|rx|tx   as the VM sees it\n"
@@ -69,17 +97,28 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  --truncate N             bytes kept of a packet\n"
          "  --sample N               one packet in N\n\n"
          "  gnomonctl mirror set web-1 capture --sink pcapng=/var/tmp/web-1.pcapng --sample 10\n"},
-        {"mirror", "delete", gn_ctl_mirror_delete, "VM SESSION", "end a mirror session", NULL},
-        {"policy", "get", gn_ctl_policy_get, "VM", "what may be changed, and how", NULL},
-        {"policy", "set", gn_ctl_policy_set, "VM options", "change a policy", POLICY_HELP},
-        {"plan", "list", gn_ctl_plan_list, "[VM] [--pending] [--limit N]", "plans, newest first",
-         NULL},
-        {"plan", "show", gn_ctl_plan_show, "PLAN", "one plan: why, what, and what came of it",
+        {"mirror", "delete", gn_ctl_mirror_delete, "VM SESSION", "", "end a mirror session",
+         "  gnomonctl mirror delete web-1 capture\n"},
+        {"policy", "get", gn_ctl_policy_get, "VM", "", "what may be changed, and how",
+         "  gnomonctl policy get web-1\n"},
+        {"policy", "set", gn_ctl_policy_set, "VM options", POLICY_OPTIONS, "change a policy",
+         POLICY_HELP},
+        {"plan", "list", gn_ctl_plan_list, "[VM] [--pending] [--limit N] [--names]",
+         "--pending --limit --names", "plans, newest first",
+         "  --pending   only those that wait for approval\n"
+         "  --limit N   20 when not given\n"
+         "  --names     only their names, one a line, for scripts\n\n"
+         "  gnomonctl plan list web-1 --pending\n"},
+        {"plan", "show", gn_ctl_plan_show, "PLAN", "", "one plan: why, what, and what came of it",
          "  gnomonctl plan show 17\n"},
-        {"plan", "approve", gn_ctl_plan_approve, "PLAN", "carry out a pending plan", NULL},
-        {"plan", "reject", gn_ctl_plan_reject, "PLAN", "drop a pending plan", NULL},
-        {"watch", NULL, gn_ctl_watch, "", "events as they happen, until Ctrl-C", NULL},
-        {"report", NULL, gn_ctl_report, "", "what was done since the card's start", NULL},
+        {"plan", "approve", gn_ctl_plan_approve, "PLAN", "", "carry out a pending plan",
+         "  gnomonctl plan approve 17\n"},
+        {"plan", "reject", gn_ctl_plan_reject, "PLAN", "", "drop a pending plan",
+         "  gnomonctl plan reject 17\n"},
+        {"watch", NULL, gn_ctl_watch, "", "", "events as they happen, until Ctrl-C",
+         "  gnomonctl watch\n  gnomonctl --json watch | jq .text\n"},
+        {"report", NULL, gn_ctl_report, "", "", "what was done since the card's start",
+         "  gnomonctl report\n"},
 };
 const size_t gn_ctl_n_entries = sizeof gn_ctl_entries / sizeof gn_ctl_entries[0];
 
@@ -101,12 +140,53 @@ const struct gn_ctl_entry *gn_ctl_find(int n_words, char *const *words, int *tak
 	return NULL;
 }
 
+const char *gn_ctl_verbs(const char *noun, char *text, size_t size)
+{
+	size_t n = 0, used = 0, left = 0;
+
+	for (size_t i = 0; i < gn_ctl_n_entries; i++)
+		left += !strcmp(gn_ctl_entries[i].noun, noun) && gn_ctl_entries[i].verb;
+	text[0] = '\0';
+	for (size_t i = 0; i < gn_ctl_n_entries && used < size; i++) {
+		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
+
+		if (strcmp(entry->noun, noun) || !entry->verb)
+			continue;
+		used += (size_t)snprintf(text + used, size - used, "%s%s",
+		                         !n          ? ""
+		                         : left == 1 ? " or "
+		                                     : ", ",
+		                         entry->verb);
+		n++;
+		left--;
+	}
+	return text;
+}
+
 void gn_ctl_print_help(const struct gn_ctl_entry *entry)
 {
-	printf("gnomonctl %s%s%s %s\n    %s\n", entry->noun, entry->verb ? " " : "",
-	       entry->verb ? entry->verb : "", entry->arguments, entry->summary);
+	printf("gnomonctl %s%s%s%s%s\n    %s\n", entry->noun, entry->verb ? " " : "",
+	       entry->verb ? entry->verb : "", entry->arguments[0] ? " " : "", entry->arguments,
+	       entry->summary);
 	if (entry->help)
 		printf("\n%s", entry->help);
+}
+
+static void print_summary(const struct gn_ctl_entry *entry)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "%s%s%s", entry->noun, entry->verb ? " " : "",
+	         entry->verb ? entry->verb : "");
+	printf("  %-15s  %s\n", name, entry->summary);
+}
+
+void gn_ctl_print_noun(const char *noun)
+{
+	for (size_t i = 0; i < gn_ctl_n_entries; i++)
+		if (!strcmp(gn_ctl_entries[i].noun, noun))
+			print_summary(&gn_ctl_entries[i]);
+	printf("\n  gnomonctl %s VERB --help\n", noun);
 }
 
 void gn_ctl_print_overview(void)
@@ -114,14 +194,8 @@ void gn_ctl_print_overview(void)
 	puts("gnomonctl - asks and commands a gnomon card\n"
 	     "\n"
 	     "  gnomonctl [options] COMMAND [arguments]      gnomonctl COMMAND --help\n");
-	for (size_t i = 0; i < gn_ctl_n_entries; i++) {
-		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
-		char name[64];
-
-		snprintf(name, sizeof name, "%s%s%s", entry->noun, entry->verb ? " " : "",
-		         entry->verb ? entry->verb : "");
-		printf("  %-15s  %s\n", name, entry->summary);
-	}
+	for (size_t i = 0; i < gn_ctl_n_entries; i++)
+		print_summary(&gn_ctl_entries[i]);
 	puts("  completion       bash|zsh: a script for the shell\n"
 	     "\n"
 	     "  --config FILE    default: $GNOMONCTL_CONFIG, then ~/.config/gnomon/ctl.yaml\n"
@@ -133,61 +207,13 @@ void gn_ctl_print_overview(void)
 	     "  --json           the card's answer as JSON\n"
 	     "  --help, --version\n"
 	     "\n"
-	     "VMs may be named web-1 or vms/web-1. Exit status: 0 done, 1 the card refused,\n"
+	     "VMs may be named web-1 or vms/web-1, plans 17 or plans/17; --option=value works "
+	     "too.\n"
+	     "Sizes: 64K and 64KiB are 1024s, 64kB is 1000s. Exit status: 0 done, 1 the card "
+	     "refused,\n"
 	     "2 wrong usage, 3 the card cannot be reached.\n"
 	     "\n"
 	     "  gnomonctl status\n"
 	     "  gnomonctl forecast web-1\n"
 	     "  gnomonctl policy set web-1 --mode enforce");
-}
-
-static void print_words(const char *noun)
-{
-	const char *last = "";
-
-	for (size_t i = 0; i < gn_ctl_n_entries; i++) {
-		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
-
-		if (noun && !strcmp(entry->noun, noun) && entry->verb)
-			printf("%s ", entry->verb);
-		if (!noun && strcmp(entry->noun, last))
-			printf("%s ", entry->noun);
-		last = entry->noun;
-	}
-}
-
-int gn_ctl_print_completion(const char *shell)
-{
-	const char *last = "";
-
-	if (strcmp(shell, "bash") && strcmp(shell, "zsh"))
-		return -EINVAL;
-	if (!strcmp(shell, "zsh"))
-		puts("autoload -U +X bashcompinit && bashcompinit");
-	puts("_gnomonctl() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} "
-	     "choices\n"
-	     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then");
-	printf("\t\tchoices='");
-	print_words(NULL);
-	puts("completion --json --config --help'\n\telif [ \"$COMP_CWORD\" -eq 2 ]; then\n"
-	     "\t\tcase $noun in");
-	for (size_t i = 0; i < gn_ctl_n_entries; i++) {
-		const struct gn_ctl_entry *entry = &gn_ctl_entries[i];
-
-		if (entry->verb && strcmp(entry->noun, last)) {
-			printf("\t\t%s) choices='", entry->noun);
-			print_words(entry->noun);
-			puts("' ;;");
-		}
-		last = entry->noun;
-	}
-	puts("\t\tforecast|history) choices=$(gnomonctl --json vm list 2>/dev/null |\n"
-	     "\t\t\tsed -n 's|^   \"name\": \"vms/\\([^\"]*\\)\",$|\\1|p') ;;\n"
-	     "\t\tcompletion) choices='bash zsh' ;;\n\t\tesac\n"
-	     "\telif [ \"$COMP_CWORD\" -eq 3 ] && [ \"$noun\" != plan ]; then\n"
-	     "\t\tchoices=$(gnomonctl --json vm list 2>/dev/null |\n"
-	     "\t\t\tsed -n 's|^   \"name\": \"vms/\\([^\"]*\\)\",$|\\1|p')\n\tfi\n"
-	     "\tCOMPREPLY=($(compgen -W \"$choices\" -- \"$word\"))\n}\n"
-	     "complete -o default -F _gnomonctl gnomonctl");
-	return 0;
 }

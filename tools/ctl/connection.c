@@ -180,6 +180,13 @@ int gn_ctl_connection_call(struct gn_ctl_connection *c, const char *method,
 	                                   (unsigned)index, request, timeout_us, reply, status);
 }
 
+enum gn_ctl_state gn_ctl_connection_state(const struct gn_ctl_connection *c)
+{
+	if (!c->client)
+		return GN_CTL_CLOSED;
+	return gn_channel_client_check(c->client, NULL) ? GN_CTL_AWAY : GN_CTL_UP;
+}
+
 int gn_ctl_connection_subscribe(struct gn_ctl_connection *c, gn_channel_event *event, void *context,
                                 struct gn_channel_subscriber **out, struct gn_status *status)
 {

@@ -25,6 +25,11 @@ int gn_ctl_connection_call(struct gn_ctl_connection *connection, const char *met
                            const ProtobufCMessage *request, uint64_t timeout_us,
                            ProtobufCMessage **reply, struct gn_status *status);
 
+/* What the channel of the calls is: not opened (no call yet, or the url or our own files are
+ * wrong), without its peer, or connected. */
+enum gn_ctl_state { GN_CTL_CLOSED, GN_CTL_AWAY, GN_CTL_UP };
+enum gn_ctl_state gn_ctl_connection_state(const struct gn_ctl_connection *connection);
+
 /* Subscribes to the card's events. */
 int gn_ctl_connection_subscribe(struct gn_ctl_connection *connection, gn_channel_event *event,
                                 void *context, struct gn_channel_subscriber **out,

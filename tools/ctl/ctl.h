@@ -24,13 +24,16 @@ struct gn_ctl_arguments {
 	char **words;
 };
 
-/* Takes option 'name' ("--start") out of the words; *value is the word after it. Returns
- * whether it was there. A missing value ends the program with a usage error. */
+int gn_ctl_main(int argc, char **argv);
+
+/* Takes option 'name' ("--pool") out of the words; *value is the word after it or what follows
+ * its '='. Returns whether it was there. A missing value ends the program with a usage error. */
 bool gn_ctl_option(struct gn_ctl_arguments *arguments, const char *name, const char **value);
 bool gn_ctl_flag(struct gn_ctl_arguments *arguments, const char *name);
+void gn_ctl_remove_words(struct gn_ctl_arguments *arguments, int at, int n);
 
 /* "web-1" and "vms/web-1" both give "vms/web-1" (+ suffix). Ends the program when the words
- * run out. */
+ * run out or the name is longer than the contract allows. The text lives until the next call. */
 const char *gn_ctl_vm_name(struct gn_ctl_arguments *arguments, const char *suffix);
 /* The next word, which 'what' describes. */
 const char *gn_ctl_word(struct gn_ctl_arguments *arguments, const char *what);
@@ -45,6 +48,8 @@ void gn_ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2), 
 ProtobufCMessage *gn_ctl_call(struct gn_ctl *ctl, const char *method,
                               const ProtobufCMessage *request);
 void gn_ctl_free(ProtobufCMessage *message);
+/* Which exit code says that the last call, or a subscription, failed with 'code'. */
+int gn_ctl_exit_code(const struct gn_ctl *ctl, enum gn_code code);
 
 /* With --json prints the message and returns true. */
 bool gn_ctl_print_json(const struct gn_ctl *ctl, const ProtobufCMessage *message);

@@ -3,9 +3,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <time.h>
 
-/* 'base' is 1000 or 1024; three significant places, no trailing zeros after a point. */
+/* 'base' is 1000 or 1024; at least three significant places, cut rather than rounded, and no
+ * fraction when it would be zero. */
 static char *scaled(uint64_t value, unsigned base, const char *const *units, char *text,
                     size_t size)
 {
@@ -53,8 +54,18 @@ char *gn_format_milli_vcpu(int64_t milli, char *text, size_t size)
 {
 	uint64_t absolute = milli < 0 ? -(uint64_t)milli : (uint64_t)milli;
 
+	absolute = absolute / 10 + (absolute % 10 >= 5);
 	snprintf(text, size, "%s%" PRIu64 ".%02" PRIu64 " vCPU", milli < 0 ? "-" : "",
-	         absolute / 1000, absolute % 1000 / 10);
+	         absolute / 100, absolute % 100);
+	return text;
+}
+
+char *gn_format_ratio_q16(int64_t ratio, char *text, size_t size)
+{
+	if (ratio >= 100 * 65536)
+		snprintf(text, size, ">99");
+	else
+		snprintf(text, size, "%.2f", (double)ratio / 65536.0);
 	return text;
 }
 
@@ -71,7 +82,7 @@ char *gn_format_duration(uint64_t us, char *text, size_t size)
 
 	while (i < 5 && us < units[i].us)
 		i++;
-	if (i < 3 && us % units[i].us / units[i + 1].us)
+	if (i < 5 && us % units[i].us / units[i + 1].us)
 		snprintf(text, size, "%" PRIu64 " %s %" PRIu64 " %s", us / units[i].us,
 		         units[i].name, us % units[i].us / units[i + 1].us, units[i + 1].name);
 	else
@@ -98,19 +109,48 @@ char *gn_format_when(uint64_t then_us, uint64_t now_us, char *text, size_t size)
 	return text;
 }
 
-static const char *const resources[] = {"?",          "cpu",       "memory",     "network rx",
-                                        "network tx", "disk read", "disk write", "disk operations"};
-#define N_RESOURCES (sizeof resources / sizeof resources[0])
+static struct tm local_time(uint64_t wall_us)
+{
+	time_t seconds = (time_t)(wall_us / 1000000);
+	struct tm local = {0};
+
+	localtime_r(&seconds,
+	            &local); /* fails only for years beyond an int, which uint64 us has not */
+	return local;
+}
+
+char *gn_format_clock(uint64_t wall_us, char *text, size_t size)
+{
+	struct tm local = local_time(wall_us);
+
+	strftime(text, size, "%T", &local);
+	return text;
+}
+
+char *gn_format_date(uint64_t wall_us, char *text, size_t size)
+{
+	struct tm local = local_time(wall_us);
+
+	strftime(text, size, "%F %T", &local);
+	return text;
+}
 
 const char *gn_format_resource(int resource)
 {
-	return resource > 0 && resource < (int)N_RESOURCES ? resources[resource] : resources[0];
+	static const char *const names[GN_FORMAT_RESOURCES + 1] = {
+	        "?",          "cpu",       "memory",     "network-rx",
+	        "network-tx", "disk-read", "disk-write", "disk-operations",
+	};
+
+	return names[resource > 0 && resource <= GN_FORMAT_RESOURCES ? resource : 0];
 }
 
 char *gn_format_demand(int resource, int64_t value, char *text, size_t size)
 {
+	static const char *const bytes[] = {"B/s", "kB/s", "MB/s", "GB/s", "TB/s", NULL};
 	static const char *const bits[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s", NULL};
 	uint64_t absolute = value < 0 ? 0 : (uint64_t)value;
+	char count[GN_FORMAT_SIZE];
 
 	switch (resource) {
 	case 1:
@@ -122,12 +162,10 @@ char *gn_format_demand(int resource, int64_t value, char *text, size_t size)
 		return scaled(absolute, 1000, bits, text, size);
 	case 5:
 	case 6:
-		gn_format_bytes(absolute, text, size);
-		strncat(text, "/s", size - strlen(text) - 1);
-		return text;
+		return scaled(absolute, 1000, bytes, text, size);
 	case 7:
-		gn_format_count(absolute, text, size);
-		strncat(text, "/s", size - strlen(text) - 1);
+		gn_format_count(absolute, count, sizeof count);
+		snprintf(text, size, "%s/s", count);
 		return text;
 	default:
 		snprintf(text, size, "%" PRId64, value);

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdint.h>
+#include <stdlib.h>
 
 static json_t *message_to_json(const ProtobufCMessage *message);
 
@@ -41,6 +43,20 @@ static json_t *string_to_json(const char *text)
 	return json ? json : json_string("(not UTF-8)");
 }
 
+/* jansson's integers are signed; what is larger becomes a real, which loses its last digits
+ * but not its sign. */
+static json_t *unsigned_to_json(uint64_t value)
+{
+	return value <= INT64_MAX ? json_integer((json_int_t)value) : json_real((double)value);
+}
+
+static json_t *real_to_json(double value)
+{
+	json_t *json = json_real(value);
+
+	return json ? json : json_null(); /* JSON knows no NaN and no infinity */
+}
+
 static json_t *value_to_json(const ProtobufCFieldDescriptor *field, const void *value)
 {
 	switch (field->type) {
@@ -54,13 +70,14 @@ static json_t *value_to_json(const ProtobufCFieldDescriptor *field, const void *
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
+		return json_integer(*(const int64_t *)value);
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-		return json_integer(*(const int64_t *)value);
+		return unsigned_to_json(*(const uint64_t *)value);
 	case PROTOBUF_C_TYPE_FLOAT:
-		return json_real((double)*(const float *)value);
+		return real_to_json((double)*(const float *)value);
 	case PROTOBUF_C_TYPE_DOUBLE:
-		return json_real(*(const double *)value);
+		return real_to_json(*(const double *)value);
 	case PROTOBUF_C_TYPE_BOOL:
 		return json_boolean(*(const protobuf_c_boolean *)value);
 	case PROTOBUF_C_TYPE_ENUM:

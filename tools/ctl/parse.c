@@ -2,49 +2,59 @@
 #include "tools/ctl/parse.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "proto/gnomon/v1/control.pb-c.h"
+#include "tools/ctl/format.h"
 
 int gn_parse_number(const char *text, uint64_t maximum, uint64_t *out)
 {
-	char *end;
+	bool is_hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
 	unsigned long long value;
+	char *end;
 
 	if (*text < '0' || *text > '9')
 		return -EINVAL;
 	errno = 0;
-	value = strtoull(text, &end, 0);
+	value = strtoull(text, &end, is_hexadecimal ? 16 : 10);
 	if (*end || errno || value > maximum)
 		return -EINVAL;
 	*out = value;
 	return 0;
 }
 
-/* "12.5" and what follows it: thousandths in '*milli', '*rest' at the unit. */
-static int parse_decimal(const char *text, uint64_t *milli, const char **rest)
+struct decimal {
+	uint64_t whole, nano;
+};
+
+/* "12.5" and what follows it, '*rest' at the unit. What is smaller than a billionth is
+ * refused unless it is zero. */
+static int parse_decimal(const char *text, struct decimal *out, const char **rest)
 {
-	uint64_t value = 0, scale = 1000;
+	struct decimal d = {0, 0};
+	uint64_t scale = 1000000000;
 
 	if (*text < '0' || *text > '9')
 		return -EINVAL;
-	for (; *text >= '0' && *text <= '9'; text++) {
-		if (value > UINT64_MAX / 100000)
+	for (; *text >= '0' && *text <= '9'; text++)
+		if (__builtin_mul_overflow(d.whole, 10u, &d.whole) ||
+		    __builtin_add_overflow(d.whole, (uint64_t)(*text - '0'), &d.whole))
 			return -EINVAL;
-		value = value * 10 + (uint64_t)(*text - '0') * 1000;
-	}
 	if (*text == '.') {
 		text++;
 		if (*text < '0' || *text > '9')
 			return -EINVAL;
 		for (; *text >= '0' && *text <= '9'; text++) {
 			scale /= 10;
-			value += (uint64_t)(*text - '0') * scale;
+			if (!scale && *text != '0')
+				return -EINVAL;
+			d.nano += (uint64_t)(*text - '0') * scale;
 		}
 	}
-	*milli = value;
+	*out = d;
 	*rest = text;
 	return 0;
 }
@@ -54,34 +64,53 @@ struct unit {
 	uint64_t factor;
 };
 
+/* A factor of at most 1000 must divide without rest ("0.0001" thousandths is a mistake);
+ * "1.1GiB" is rounded down to bytes. */
+static int scale_by(const struct decimal *d, uint64_t factor, uint64_t *out)
+{
+	unsigned __int128 part = (unsigned __int128)d->nano * factor;
+	unsigned __int128 value = (unsigned __int128)d->whole * factor + part / 1000000000u;
+
+	if (value > UINT64_MAX || (factor <= 1000 && part % 1000000000u))
+		return -EINVAL;
+	*out = (uint64_t)value;
+	return 0;
+}
+
 static int parse_scaled(const char *text, const struct unit *units, uint64_t *out)
 {
-	uint64_t milli;
+	struct decimal decimal;
 	const char *rest;
 
-	if (parse_decimal(text, &milli, &rest))
+	if (parse_decimal(text, &decimal, &rest))
 		return -EINVAL;
-	for (; units->name; units++) {
-		if (strcasecmp(rest, units->name))
-			continue;
-		if (milli > UINT64_MAX / units->factor)
-			return -EINVAL;
-		*out = milli * units->factor / 1000;
-		return 0;
-	}
+	if (*rest == ' ') /* as the tables print it */
+		rest++;
+	for (; units->name; units++)
+		if (!strcasecmp(rest, units->name))
+			return scale_by(&decimal, units->factor, out);
 	return -EINVAL;
 }
 
+#define BYTE_UNITS(suffix)                                                                         \
+	{"B" suffix, 1}, {"K" suffix, 1 << 10}, {"KiB" suffix, 1 << 10}, {"KB" suffix, 1000},      \
+	        {"M" suffix, 1 << 20}, {"MiB" suffix, 1 << 20}, {"MB" suffix, 1000000},            \
+	        {"G" suffix, 1 << 30}, {"GiB" suffix, 1 << 30}, {"GB" suffix, 1000000000},         \
+	        {"T" suffix, 1ull << 40}, {"TiB" suffix, 1ull << 40},                              \
+	{                                                                                          \
+		"TB" suffix, 1000000000000ull                                                      \
+	}
+
 int gn_parse_bytes(const char *text, uint64_t *out)
 {
-	static const struct unit units[] = {
-	        {"", 1},           {"B", 1},
-	        {"K", 1 << 10},    {"KiB", 1 << 10},
-	        {"M", 1 << 20},    {"MiB", 1 << 20},
-	        {"G", 1 << 30},    {"GiB", 1 << 30},
-	        {"T", 1ull << 40}, {"TiB", 1ull << 40},
-	        {NULL, 0},
-	};
+	static const struct unit units[] = {{"", 1}, BYTE_UNITS(""), {NULL, 0}};
+
+	return parse_scaled(text, units, out);
+}
+
+static int parse_byte_rate(const char *text, uint64_t *out)
+{
+	static const struct unit units[] = {{"", 1}, BYTE_UNITS(""), BYTE_UNITS("/s"), {NULL, 0}};
 
 	return parse_scaled(text, units, out);
 }
@@ -89,8 +118,8 @@ int gn_parse_bytes(const char *text, uint64_t *out)
 int gn_parse_duration(const char *text, uint64_t *out_us)
 {
 	static const struct unit units[] = {
-	        {"us", 1},          {"ms", 1000},        {"s", 1000000}, {"min", 60000000},
-	        {"h", 3600000000u}, {"d", 86400000000u}, {NULL, 0},
+	        {"us", 1},         {"ms", 1000},       {"s", 1000000},      {"m", 60000000},
+	        {"min", 60000000}, {"h", 3600000000u}, {"d", 86400000000u}, {NULL, 0},
 	};
 
 	return parse_scaled(text, units, out_us);
@@ -103,64 +132,56 @@ int gn_parse_milli(const char *text, uint64_t *out)
 	return parse_scaled(text, units, out);
 }
 
+static int parse_vcpus(const char *text, uint64_t *out)
+{
+	static const struct unit units[] = {{"", 1000}, {"vCPU", 1000}, {"vCPUs", 1000}, {NULL, 0}};
+
+	return parse_scaled(text, units, out);
+}
+
+static int parse_operations(const char *text, uint64_t *out)
+{
+	static const struct unit units[] = {{"", 1}, {"/s", 1}, {"k", 1000}, {NULL, 0}};
+
+	return parse_scaled(text, units, out);
+}
+
 int gn_parse_bits(const char *text, uint64_t *out)
 {
 	static const struct unit units[] = {
-	        {"", 1},
-	        {"bit", 1},
-	        {"k", 1000},
-	        {"kbit", 1000},
-	        {"M", 1000000},
-	        {"Mbit", 1000000},
-	        {"G", 1000000000},
-	        {"Gbit", 1000000000},
-	        {"Gbit/s", 1000000000},
-	        {"Mbit/s", 1000000},
-	        {"kbit/s", 1000},
+	        {"", 1},           {"bit", 1},           {"bit/s", 1},
+	        {"k", 1000},       {"kbit", 1000},       {"kbit/s", 1000},
+	        {"M", 1000000},    {"Mbit", 1000000},    {"Mbit/s", 1000000},
+	        {"G", 1000000000}, {"Gbit", 1000000000}, {"Gbit/s", 1000000000},
 	        {NULL, 0},
 	};
 
 	return parse_scaled(text, units, out);
 }
 
-static const char *const resources[] = {
-        [GNOMON__V1__RESOURCE__CPU] = "cpu",
-        [GNOMON__V1__RESOURCE__MEMORY] = "memory",
-        [GNOMON__V1__RESOURCE__NETWORK_RX] = "network-rx",
-        [GNOMON__V1__RESOURCE__NETWORK_TX] = "network-tx",
-        [GNOMON__V1__RESOURCE__DISK_READ] = "disk-read",
-        [GNOMON__V1__RESOURCE__DISK_WRITE] = "disk-write",
-        [GNOMON__V1__RESOURCE__DISK_OPERATIONS] = "disk-operations",
-};
-
 int gn_parse_resource(const char *text)
 {
-	for (int i = 1; i < (int)(sizeof resources / sizeof resources[0]); i++)
-		if (!strcasecmp(text, resources[i]))
+	for (int i = 1; i <= GN_FORMAT_RESOURCES; i++)
+		if (!strcasecmp(text, gn_format_resource(i)))
 			return i;
 	return 0;
 }
 
 int gn_parse_demand(int resource, const char *text, int64_t *out)
 {
+	static int (*const parsers[])(const char *, uint64_t *) = {
+	        [GNOMON__V1__RESOURCE__CPU] = parse_vcpus,
+	        [GNOMON__V1__RESOURCE__MEMORY] = gn_parse_bytes,
+	        [GNOMON__V1__RESOURCE__NETWORK_RX] = gn_parse_bits,
+	        [GNOMON__V1__RESOURCE__NETWORK_TX] = gn_parse_bits,
+	        [GNOMON__V1__RESOURCE__DISK_READ] = parse_byte_rate,
+	        [GNOMON__V1__RESOURCE__DISK_WRITE] = parse_byte_rate,
+	        [GNOMON__V1__RESOURCE__DISK_OPERATIONS] = parse_operations,
+	};
 	uint64_t value;
-	int rc;
 
-	switch (resource) {
-	case GNOMON__V1__RESOURCE__CPU:
-		rc = gn_parse_milli(text, &value);
-		break;
-	case GNOMON__V1__RESOURCE__NETWORK_RX:
-	case GNOMON__V1__RESOURCE__NETWORK_TX:
-		rc = gn_parse_bits(text, &value);
-		break;
-	case GNOMON__V1__RESOURCE__DISK_OPERATIONS:
-		rc = gn_parse_number(text, INT64_MAX, &value);
-		break;
-	default:
-		rc = gn_parse_bytes(text, &value);
-	}
-	if (rc || value > INT64_MAX)
+	if (resource < 1 || resource > GN_FORMAT_RESOURCES || parsers[resource](text, &value) ||
+	    value > INT64_MAX)
 		return -EINVAL;
 	*out = (int64_t)value;
 	return 0;
@@ -186,35 +207,42 @@ static int parse_protocol(const char *text, uint32_t *out)
 	return 0;
 }
 
-static int parse_limited(const char *text, uint64_t maximum, uint32_t *out)
+/* A term given twice is refused: the second would silently replace the first. */
+static int parse_number_term(const char *value, uint64_t maximum, uint32_t *out)
 {
 	uint64_t number;
 
-	if (gn_parse_number(text, maximum, &number) || !number)
+	if (*out || gn_parse_number(value, maximum, &number) || !number)
 		return -EINVAL;
 	*out = (uint32_t)number;
+	return 0;
+}
+
+static int parse_address_term(char *value, char **out)
+{
+	if (**out)
+		return -EINVAL;
+	*out = value;
 	return 0;
 }
 
 static int parse_term(const char *key, char *value, Gnomon__V1__MirrorFilter *f)
 {
 	if (!strcmp(key, "proto"))
-		return parse_protocol(value, &f->ip_protocol);
+		return f->ip_protocol ? -EINVAL : parse_protocol(value, &f->ip_protocol);
 	if (!strcmp(key, "sport"))
-		return parse_limited(value, 65535, &f->source_port);
+		return parse_number_term(value, 65535, &f->source_port);
 	if (!strcmp(key, "dport"))
-		return parse_limited(value, 65535, &f->destination_port);
+		return parse_number_term(value, 65535, &f->destination_port);
 	if (!strcmp(key, "vlan"))
-		return parse_limited(value, 4094, &f->vlan);
+		return parse_number_term(value, 4094, &f->vlan);
 	if (!strcmp(key, "ethertype"))
-		return parse_limited(value, 65535, &f->ethertype);
+		return parse_number_term(value, 65535, &f->ethertype);
 	if (!strcmp(key, "src"))
-		f->source = value;
-	else if (!strcmp(key, "dst"))
-		f->destination = value;
-	else
-		return -EINVAL;
-	return 0;
+		return parse_address_term(value, &f->source);
+	if (!strcmp(key, "dst"))
+		return parse_address_term(value, &f->destination);
+	return -EINVAL;
 }
 
 int gn_parse_filter(char *text, Gnomon__V1__MirrorFilter *out)
@@ -233,5 +261,21 @@ int gn_parse_filter(char *text, Gnomon__V1__MirrorFilter *out)
 	if (!n)
 		return -EINVAL;
 	*out = filter;
+	return 0;
+}
+
+int gn_parse_trigger(const char *text, Gnomon__V1__ShadowTrigger *out)
+{
+	Gnomon__V1__ShadowTrigger trigger = GNOMON__V1__SHADOW_TRIGGER__INIT;
+	char resource[32], value[32], duration[32], rest;
+
+	if (sscanf(text, "%31s %31s for %31s %c", resource, value, duration, &rest) != 3)
+		return -EINVAL;
+	trigger.resource = (Gnomon__V1__Resource)gn_parse_resource(resource);
+	if (!trigger.resource ||
+	    gn_parse_demand((int)trigger.resource, value, &trigger.threshold) ||
+	    gn_parse_duration(duration, &trigger.for_us))
+		return -EINVAL;
+	*out = trigger;
 	return 0;
 }

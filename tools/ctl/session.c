@@ -5,12 +5,13 @@
 
 #include "tools/ctl/parse.h"
 
-static bool take_direction(struct gn_ctl_arguments *arguments, Gnomon__V1__Mirror *mirror)
+static void take_direction(struct gn_ctl_arguments *arguments, struct gn_ctl_session *s)
 {
+	Gnomon__V1__Mirror *mirror = &s->mirror;
 	const char *value;
 
 	if (!gn_ctl_option(arguments, "--direction", &value))
-		return false;
+		return;
 	if (!strcmp(value, "both"))
 		mirror->direction = GNOMON__V1__MIRROR__DIRECTION__BOTH;
 	else if (!strcmp(value, "rx"))
@@ -19,55 +20,85 @@ static bool take_direction(struct gn_ctl_arguments *arguments, Gnomon__V1__Mirro
 		mirror->direction = GNOMON__V1__MIRROR__DIRECTION__TX;
 	else
 		gn_ctl_usage("--direction %s: give both, rx or tx", value);
-	return true;
+	s->given |= GN_SESSION_DIRECTION;
 }
 
-static bool take_number(struct gn_ctl_arguments *arguments, const char *option, uint32_t *out)
+static void take_number(struct gn_ctl_arguments *arguments, const char *option, uint32_t *out,
+                        struct gn_ctl_session *s, enum gn_ctl_session_part part)
 {
 	const char *value;
 	uint64_t number;
 
 	if (!gn_ctl_option(arguments, option, &value))
-		return false;
+		return;
 	if (gn_parse_number(value, UINT32_MAX, &number))
 		gn_ctl_usage("%s %s: give a number", option, value);
 	*out = (uint32_t)number;
-	return true;
+	s->given |= part;
+}
+
+static void take_filter(struct gn_ctl_session *s, const char *text)
+{
+	size_t n = s->mirror.n_filters;
+
+	if (n == GN_SESSION_FILTERS)
+		gn_ctl_usage("at most %d --filter", GN_SESSION_FILTERS);
+	if (gn_parse_filter((char *)text, &s->filters[n]))
+		gn_ctl_usage("--filter: give each of these at most once, in pairs: proto NAME, "
+		             "src NET, dst NET, sport N, dport N, vlan N, ethertype N");
+	s->filter_of[n] = &s->filters[n];
+	s->mirror.n_filters++;
 }
 
 bool gn_ctl_session_options(struct gn_ctl_arguments *arguments, struct gn_ctl_session *s)
 {
+	bool is_all = false;
 	const char *value;
-	bool any;
 
 	gnomon__v1__mirror__init(&s->mirror);
 	s->mirror.filters = s->filter_of;
-	any = take_direction(arguments, &s->mirror);
-	any |= take_number(arguments, "--truncate", &s->mirror.truncate_bytes);
-	any |= take_number(arguments, "--sample", &s->mirror.sample_one_in);
+	s->given = 0;
+	take_direction(arguments, s);
+	take_number(arguments, "--truncate", &s->mirror.truncate_bytes, s, GN_SESSION_TRUNCATE);
+	take_number(arguments, "--sample", &s->mirror.sample_one_in, s, GN_SESSION_SAMPLE);
 	while (gn_ctl_option(arguments, "--filter", &value)) {
-		size_t n = s->mirror.n_filters;
-
-		if (n == GN_SESSION_FILTERS)
-			gn_ctl_usage("at most %d --filter", GN_SESSION_FILTERS);
-		if (gn_parse_filter((char *)value, &s->filters[n]))
-			gn_ctl_usage(
-			        "--filter: give pairs such as 'proto tcp dst 10.0.0.0/8 dport 80'");
-		s->filter_of[n] = &s->filters[n];
-		s->mirror.n_filters++;
-		any = true;
+		s->given |= GN_SESSION_FILTER;
+		if (!strcmp(value, "all"))
+			is_all = true;
+		else
+			take_filter(s, value);
 	}
-	return any;
+	if (is_all && s->mirror.n_filters)
+		gn_ctl_usage("--filter all leaves no room for another filter");
+	return s->given != 0;
+}
+
+void gn_ctl_session_keep(struct gn_ctl_session *s, const Gnomon__V1__Mirror *current)
+{
+	if (!current)
+		return;
+	if (!(s->given & GN_SESSION_DIRECTION))
+		s->mirror.direction = current->direction;
+	if (!(s->given & GN_SESSION_TRUNCATE))
+		s->mirror.truncate_bytes = current->truncate_bytes;
+	if (!(s->given & GN_SESSION_SAMPLE))
+		s->mirror.sample_one_in = current->sample_one_in;
+	if (!(s->given & GN_SESSION_FILTER)) {
+		s->mirror.filters = current->filters;
+		s->mirror.n_filters = current->n_filters;
+	}
 }
 
 /* "ports/uplink0,ip=10.0.0.9,mac=...,local-ip=...,local-mac=...,id=7" */
 static void parse_tunnel(char *text, Gnomon__V1__TunnelSink *tunnel)
 {
-	char *state, *word;
+	char *state, *word, *via_port = strtok_r(text, ",", &state);
 	uint64_t id;
 
 	gnomon__v1__tunnel_sink__init(tunnel);
-	tunnel->via_port = strtok_r(text, ",", &state);
+	if (!via_port || strchr(via_port, '='))
+		gn_ctl_usage("--sink: name the port that leads to the collector first");
+	tunnel->via_port = via_port;
 	while ((word = strtok_r(NULL, ",", &state))) {
 		char *value = strchr(word, '=');
 
@@ -89,8 +120,6 @@ static void parse_tunnel(char *text, Gnomon__V1__TunnelSink *tunnel)
 			        "--sink: '%s=%s' is none of ip, mac, local-ip, local-mac, id=N",
 			        word, value);
 	}
-	if (!tunnel->via_port)
-		gn_ctl_usage("--sink: name the port that leads to the collector first");
 }
 
 void gn_ctl_session_sink(struct gn_ctl_arguments *arguments, struct gn_ctl_session *s)

@@ -37,11 +37,6 @@ const char *gn_text_plan_state(Gnomon__V1__Plan__State state)
 	return lower(&gnomon__v1__plan__state__descriptor, (int)state);
 }
 
-const char *gn_text_action(Gnomon__V1__Action__Kind kind)
-{
-	return lower(&gnomon__v1__action__kind__descriptor, (int)kind);
-}
-
 const char *gn_text_shadow_state(Gnomon__V1__ShadowState state)
 {
 	const ProtobufCEnumValue *named = protobuf_c_enum_descriptor_get_value(
