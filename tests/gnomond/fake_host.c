@@ -91,6 +91,7 @@ static void get_host(void *context, struct gn_channel_call *call, const Protobuf
 	info->cpus = host->o.cpus;
 	info->memory_bytes = (uint64_t)16 << 30;
 	info->connected = true;
+	info->kvm = true;
 	reply(call, &info->base);
 }
 
