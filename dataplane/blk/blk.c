@@ -21,6 +21,7 @@ static void free_device(struct gn_blk *blk)
 	pthread_mutex_destroy(&blk->lock);
 	free(blk->name);
 	free(blk->socket_path);
+	free(blk->replica_problem);
 	free(blk);
 }
 
@@ -127,9 +128,13 @@ int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, 
 	err = gn_volume_file_create(&store, &blk->volume, status);
 	if (!err) {
 		attach_volume(blk);
+		/* Before a front end can write anything. */
+		if (config->replica)
+			gn_blk_open_replica(blk, config->replica);
 		err = gn_blk_vhost_open(blk, status);
 	}
 	if (err) {
+		gn_blk_close_replica(blk);
 		free_device(blk);
 		return err;
 	}
@@ -143,6 +148,7 @@ void gn_blk_destroy(struct gn_blk *blk)
 		return;
 	assert(!blk->clone);
 	gn_blk_vhost_close(blk);
+	gn_blk_close_replica(blk);
 	free_device(blk);
 }
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "dataplane/feature/histogram.h"
+#include "dataplane/volume/mirror.h"
 #include "firmware/core/status.h"
 
 struct gn_blk;
@@ -23,6 +24,16 @@ struct gn_disk_meter;
 
 #define GN_BLK_MAX_QUEUES  16u
 #define GN_BLK_SERIAL_SIZE 20u /* bytes that get-id answers; shorter ones are padded with NUL */
+
+/* Where a volume's writes go as well (volume/mirror.h). All strings are copied. */
+struct gn_blk_replica {
+	const char *shadow_path;  /* raw file, at least as large; must exist */
+	const char *journal_path; /* made when it is not there: then all is copied first */
+	uint64_t journal_bytes;   /* of a new one; 0: 64 MiB */
+	enum gn_vmirror_mode mode;
+	uint64_t token;              /* of the shadow's lease */
+	uint64_t resync_bytes_per_s; /* 0: no limit */
+};
 
 /* All strings are copied. */
 struct gn_blk_config {
@@ -35,6 +46,9 @@ struct gn_blk_config {
 	unsigned queues;        /* 1..16; 0: 1 */
 	unsigned lock_wait_ms;  /* for the store's lock (volume.h); long after a restart; 0: 1000 */
 	unsigned clone_hold_ms; /* longest that a copy may hold writes back; 0: 5000 */
+	/* NULL: none. When it cannot be had the device works without, says why in its replica's
+	 * status, and the journal is removed, so that the next one copies everything. */
+	const struct gn_blk_replica *replica;
 };
 
 /* Opens the store, starts polling on 'worker' and listens. Errors as
@@ -55,6 +69,21 @@ bool gn_blk_connected(const struct gn_blk *blk);
  * default). Requests that exceed it wait in their ring. The meter must stay valid until
  * replaced; the change is complete when this returns. */
 void gn_blk_set_meter(struct gn_blk *blk, struct gn_disk_meter *meter);
+
+/* ---- replica ----------------------------------------------------------------- */
+
+/* Begins to copy the volume to a shadow while the VM uses it; its rings rest for a moment. A
+ * second call changes mode and rate; -EEXIST when the paths or the token differ. */
+int gn_blk_start_replica(struct gn_blk *blk, const struct gn_blk_replica *replica,
+                         struct gn_status *status);
+/* The shadow stays as it is and the journal's file is removed. -EBUSY: a store does not answer, so
+ * its memory cannot be given back yet; the VM goes on, try again. None there: 0. */
+int gn_blk_stop_replica(struct gn_blk *blk, struct gn_status *status);
+/* False: none. 'problem' (NULL allowed) becomes "" or what keeps one from being there. */
+bool gn_blk_replica_status(struct gn_blk *blk, struct gn_vmirror_status *out, const char **problem);
+/* Now and then: removes the journal of a mirror that cannot remember what differs, so that
+ * a restart copies everything. */
+void gn_blk_check_replica(struct gn_blk *blk);
 
 /* ---- counters ---------------------------------------------------------------- */
 

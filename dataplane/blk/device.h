@@ -4,6 +4,7 @@
  *   vhost.c  messages of the front end           rte_vhost's thread (and control, to close)
  *   attach.c rings and memory, taken and given   the same
  *   queue.c  requests, answers, waiting, arming  the lcore
+ *   replicate.c  the mirror behind it        control threads; polled on the lcore
  *   clone.c  copies of the volume                a thread per copy
  *
  * The rings, the memory table and the request slots change hands: while the device is
@@ -59,7 +60,6 @@ struct gn_blk_queue {
 struct gn_blk {
 	struct gn_pollable pollable;
 	struct gn_worker *worker; /* immutable from here ... */
-	struct gn_volume *volume; /* (its owner is the lcore) */
 	struct gn_blk_limits limits;
 	unsigned n_queues;
 	int timer_fd;
@@ -70,11 +70,16 @@ struct gn_blk {
 	char *socket_path;
 	char serial[GN_BLK_SERIAL_SIZE]; /* ... to here */
 
-	/* Owner: lcore while running, attach.c while stopped. */
+	/* Owner: lcore while running, attach.c (and replicate.c) while stopped. */
+	struct gn_volume *volume;
 	struct gn_blk_memory memory;
 	struct gn_blk_queue queues[GN_BLK_MAX_QUEUES];
 	bool log_dirty; /* live migration: pages written are reported */
 	int vid;        /* rte_vhost's number of the connection; -1: none */
+
+	/* Owner: control. */
+	struct gn_blk_mirror *replica; /* NULL: none */
+	char *replica_problem;         /* NULL: none */
 
 	/* Owner: lcore. */
 	struct gn_disk_meter *meter;
@@ -119,6 +124,10 @@ void gn_blk_run(struct gn_blk *blk);
 
 /* Counts a malformed message or ring; on any thread but the lcore. */
 void gn_blk_count_rejected(struct gn_blk *blk);
+
+/* replicate.c; before the device listens, and after it has stopped. */
+void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *replica);
+void gn_blk_close_replica(struct gn_blk *blk);
 
 /* vhost.c */
 int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status);

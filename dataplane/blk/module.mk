@@ -1,5 +1,6 @@
-blk.src := $(addprefix dataplane/blk/,attach.c blk.c clone.c inflight.c queue.c request.c ring.c stats.c vhost.c) \
-	dataplane/volume/file.c dataplane/meter/disk_meter.c dataplane/guard/guard.c dataplane/ram/ram.c \
+# '=': the volume's sources are declared later.
+blk.src = $(addprefix dataplane/blk/,attach.c blk.c clone.c inflight.c replicate.c queue.c request.c ring.c stats.c vhost.c) \
+	$(volume.src) dataplane/meter/disk_meter.c dataplane/guard/guard.c dataplane/ram/ram.c \
 	firmware/core/status.c firmware/core/clock.c
 $(eval $(call test,blk_request,dataplane/blk/request_test.c dataplane/blk/request.c))
 $(eval $(call test,blk_ring,dataplane/blk/ring_test.c dataplane/blk/ring.c))

@@ -80,7 +80,42 @@ static void view_port(const struct gn_dp_port *port, struct port_view *view)
 struct volume_view {
 	Gnomon__V1__Volume message;
 	Gnomon__V1__VolumeCounters counters;
+	Gnomon__V1__VolumeMirrorStatus mirror;
 };
+
+static void view_replica(struct gn_blk *blk, Gnomon__V1__VolumeMirrorStatus *to)
+{
+	struct gn_vmirror_status from;
+	const char *problem;
+
+	gnomon__v1__volume_mirror_status__init(to);
+	if (!gn_blk_replica_status(blk, &from, &problem)) {
+		to->state = GNOMON__V1__VOLUME_MIRROR_STATUS__STATE__STALE;
+		to->reason = GNOMON__V1__VOLUME_MIRROR_STATUS__REASON__SHADOW_STORE;
+		to->message = (char *)(uintptr_t)problem;
+		return;
+	}
+	gn_blk_check_replica(blk);
+	to->state = (Gnomon__V1__VolumeMirrorStatus__State)(from.state + 1); /* the same order */
+	to->reason = (Gnomon__V1__VolumeMirrorStatus__Reason)from.reason;
+	to->message = (char *)(uintptr_t)gn_replica_reason_text(from.reason);
+	to->phase = (char *)(uintptr_t)gn_replica_phase_name(from.phase);
+	to->error = from.error;
+	to->lag_bytes = from.lag_bytes;
+	to->lag_writes = from.lag_writes;
+	to->lag_us = from.lag_us;
+	to->journal_bytes = from.journal_bytes;
+	to->journal_size_bytes = from.journal_size_bytes;
+	to->dirty_bytes = from.dirty_bytes;
+	to->resync_left_bytes = from.resync_left_bytes;
+	to->resync_done_bytes = from.resync_done_bytes;
+	to->resync_left_us = from.resync_left_us;
+	to->point_us = from.point_wall_us;
+	to->tracked = from.tracked;
+	to->writes = from.writes_applied;
+	to->bytes = from.bytes_applied;
+	to->resyncs = from.n_resyncs;
+}
 
 static void view_volume(const struct gn_dp_volume *volume, struct volume_view *view)
 {
@@ -93,6 +128,10 @@ static void view_volume(const struct gn_dp_volume *volume, struct volume_view *v
 	view->message.connected = gn_blk_connected(volume->blk);
 	gnomon__v1__volume_counters__init(to);
 	view->message.counters = to;
+	if (view->message.mirror) {
+		view_replica(volume->blk, &view->mirror);
+		view->message.mirror_status = &view->mirror;
+	}
 	to->reads = stats.op[GN_BLK_READ].operations;
 	to->writes = stats.op[GN_BLK_WRITE].operations;
 	to->flushes = stats.op[GN_BLK_FLUSH].operations;
@@ -303,6 +342,24 @@ static void delete_volume(void *context, struct gn_channel_call *call,
 	                              &status);
 
 	answer_empty(call, err, &status);
+}
+
+static void update_volume_mirror(void *context, struct gn_channel_call *call,
+                                 const ProtobufCMessage *message)
+{
+	const Gnomon__V1__UpdateVolumeMirrorRequest *request =
+	        (const Gnomon__V1__UpdateVolumeMirrorRequest *)message;
+	struct gn_service *service = context;
+	struct gn_status status;
+	struct gn_dp_volume *volume;
+	struct volume_view view;
+
+	if (gn_dp_volume_replicate(service->dp, request->name, request->mirror, &volume, &status)) {
+		gn_channel_fail(call, &status);
+		return;
+	}
+	view_volume(volume, &view);
+	gn_channel_reply(call, &view.message.base);
 }
 
 static void list_volumes(void *context, struct gn_channel_call *call,
@@ -518,7 +575,7 @@ static void cancel_clone(struct clone_job *job)
 static gn_channel_handler *const handlers[] = {
         get_status,    create_port,  delete_port,  list_ports,    create_volume,
         delete_volume, list_volumes, clone_volume, create_mirror, update_mirror,
-        delete_mirror, list_mirrors, update_meter, list_meters,
+        delete_mirror, list_mirrors, update_meter, list_meters,   update_volume_mirror,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

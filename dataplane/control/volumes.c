@@ -2,6 +2,8 @@
 #include "dataplane/control/dataplane.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -17,6 +19,26 @@ struct wanted {
 	Gnomon__V1__Volume spec;
 	char socket_path[sizeof((struct sockaddr_un *)0)->sun_path + 64];
 };
+
+static int check_mirror(const char *name, const Gnomon__V1__VolumeMirror *mirror,
+                        struct gn_status *status)
+{
+	if (mirror->mode != GNOMON__V1__VOLUME_MIRROR__MODE__OFF &&
+	    mirror->mode != GNOMON__V1__VOLUME_MIRROR__MODE__ASYNC &&
+	    mirror->mode != GNOMON__V1__VOLUME_MIRROR__MODE__IN_STEP)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': mirror mode %d; OFF, ASYNC and IN_STEP exist",
+		                     name, (int)mirror->mode);
+	if (mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
+		return 0;
+	if (mirror->shadow_path[0] != '/' ||
+	    (mirror->journal_path[0] && mirror->journal_path[0] != '/'))
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': the mirror's paths are '%.200s' and '%.200s'; "
+		                     "they must be absolute",
+		                     name, mirror->shadow_path, mirror->journal_path);
+	return 0;
+}
 
 static int check(const Gnomon__V1__Volume *spec, struct gn_status *status)
 {
@@ -38,7 +60,7 @@ static int check(const Gnomon__V1__Volume *spec, struct gn_status *status)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "volume '%s': serial '%.40s' is longer than %u bytes",
 		                     spec->name, spec->serial, GN_BLK_SERIAL_SIZE);
-	return 0;
+	return spec->mirror ? check_mirror(spec->name, spec->mirror, status) : 0;
 }
 
 static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
@@ -50,6 +72,10 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
 	wanted->spec.size_bytes = 0;
 	wanted->spec.connected = false;
 	wanted->spec.counters = NULL;
+	wanted->spec.mirror_status = NULL;
+	if (wanted->spec.mirror &&
+	    wanted->spec.mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
+		wanted->spec.mirror = NULL;
 	if (!wanted->spec.queues)
 		wanted->spec.queues = 1;
 	if (!err)
@@ -57,6 +83,26 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
 		                        wanted->socket_path, sizeof wanted->socket_path, status);
 	wanted->spec.socket_path = wanted->socket_path;
 	return err;
+}
+
+/* 'path' has room for the journal's, when the settings leave it to us. */
+static struct gn_blk_replica replica_of(const struct gn_dataplane *dp, const char *name,
+                                        const Gnomon__V1__VolumeMirror *mirror, char *path,
+                                        size_t size)
+{
+	const char *base = name + strlen("volumes/");
+
+	snprintf(path, size, "%s/%s.journal", dp->config->state_dir, base);
+	return (struct gn_blk_replica){
+	        .shadow_path = mirror->shadow_path,
+	        .journal_path = mirror->journal_path[0] ? mirror->journal_path : path,
+	        .journal_bytes = mirror->journal_bytes,
+	        .mode = mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__IN_STEP
+	                        ? GN_VMIRROR_IN_STEP
+	                        : GN_VMIRROR_ASYNC,
+	        .token = mirror->token,
+	        .resync_bytes_per_s = mirror->resync_bytes_per_s,
+	};
 }
 
 static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
@@ -72,8 +118,14 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .queues = spec->queues,
 	        .lock_wait_ms = dp->saving ? 0 : RESTORE_WAIT_MS,
 	};
+	struct gn_blk_replica replica;
+	char journal[PATH_MAX];
 	int err;
 
+	if (spec->mirror) {
+		replica = replica_of(dp, spec->name, spec->mirror, journal, sizeof journal);
+		config.replica = &replica;
+	}
 	if (gn_ram_bind(spec->socket_path, spec->vm) != 0)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory for volume '%s'",
 		                     spec->name);
@@ -153,6 +205,56 @@ int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *reque
 	else
 		*out = volume;
 	return err;
+}
+
+static int apply_mirror(struct gn_dataplane *dp, struct gn_dp_volume *volume,
+                        const Gnomon__V1__VolumeMirror *mirror, struct gn_status *status)
+{
+	struct gn_blk_replica replica;
+	char journal[PATH_MAX];
+
+	if (mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
+		return gn_blk_stop_replica(volume->blk, status);
+	replica = replica_of(dp, volume->spec->name, mirror, journal, sizeof journal);
+	return gn_blk_start_replica(volume->blk, &replica, status);
+}
+
+int gn_dp_volume_replicate(struct gn_dataplane *dp, const char *name,
+                           const Gnomon__V1__VolumeMirror *mirror, struct gn_dp_volume **out,
+                           struct gn_status *status)
+{
+	const Gnomon__V1__VolumeMirror off = GNOMON__V1__VOLUME_MIRROR__INIT;
+	struct gn_dp_volume *volume = gn_dp_volume_find(dp, name);
+	Gnomon__V1__VolumeMirror *copy;
+	int err;
+
+	if (!mirror)
+		mirror = &off;
+	if (!volume)
+		return gn_status_set(status, GN_NOT_FOUND, "there is no volume '%.100s'", name);
+	err = check_mirror(name, mirror, status);
+	if (err)
+		return err;
+	if (volume->spec->read_only || volume->cloning)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' is %s; it cannot be mirrored now", name,
+		                     volume->cloning ? "being cloned" : "read-only");
+	copy = (Gnomon__V1__VolumeMirror *)gn_message_copy(&mirror->base);
+	if (!copy)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
+	err = apply_mirror(dp, volume, mirror, status);
+	if (err) {
+		gn_message_free(copy);
+		return err;
+	}
+	gn_message_free(volume->spec->mirror);
+	volume->spec->mirror = copy;
+	if (copy->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF) {
+		gn_message_free(copy);
+		volume->spec->mirror = NULL;
+	}
+	*out = volume;
+	return gn_dataplane_save(dp, status);
 }
 
 struct gn_dp_volume *gn_dp_volume_find(struct gn_dataplane *dp, const char *name)

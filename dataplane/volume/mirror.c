@@ -41,7 +41,7 @@ static struct op *pop(struct op_list *list)
 
 static void free_op(struct op *op)
 {
-	struct gn_mirror *m = op->mirror;
+	struct gn_vmirror *m = op->mirror;
 
 	op->next = m->free_ops;
 	m->free_ops = op;
@@ -58,7 +58,7 @@ static void answer(struct op *op)
 
 /* ---- phases ------------------------------------------------------------------ */
 
-uint64_t gn_mirror_ram_floor(const struct gn_mirror *m)
+uint64_t gn_vmirror_ram_floor(const struct gn_vmirror *m)
 {
 	uint64_t floor = m->journal.head;
 
@@ -74,38 +74,38 @@ uint64_t gn_mirror_ram_floor(const struct gn_mirror *m)
 	return floor;
 }
 
-static void copy_nothing(struct gn_mirror *m)
+static void copy_nothing(struct gn_vmirror *m)
 {
 	m->n_to_copy = 0;
 	memset(m->to_copy, 0, GN_BITMAP_WORDS(m->bitmap.n) * sizeof *m->to_copy);
 }
 
 /* All that may differ is to be copied. */
-static void copy_dirty(struct gn_mirror *m)
+static void copy_dirty(struct gn_vmirror *m)
 {
 	copy_nothing(m);
 	for (uint32_t i = 0; i < m->bitmap.n; i++)
 		if (gn_bitmap_get(&m->bitmap, i))
-			gn_mirror_mark_copy(m, i, i + 1);
+			gn_vmirror_mark_copy(m, i, i + 1);
 	m->copied_bytes = 0;
 	m->copy_start_us = m->now_us;
 	m->n_resyncs++;
 }
 
 /* The journal of a catch-up is given up: what it holds is copied instead. */
-static void copy_journaled(struct gn_mirror *m)
+static void copy_journaled(struct gn_vmirror *m)
 {
 	for (uint32_t i = 0; i < m->bitmap.n; i++)
 		if (m->last_position[i] > m->armed)
-			gn_mirror_mark_copy(m, i, i + 1);
+			gn_vmirror_mark_copy(m, i, i + 1);
 }
 
-static void want_super(struct gn_mirror *m)
+static void want_super(struct gn_vmirror *m)
 {
 	m->super_wanted = true;
 }
 
-static void arm(struct gn_mirror *m)
+static void arm(struct gn_vmirror *m)
 {
 	gn_journal_restart(&m->journal, m->journal.epoch + 1, m->journal.head);
 	m->armed = m->apply_next = m->journal.head;
@@ -114,7 +114,7 @@ static void arm(struct gn_mirror *m)
 	want_super(m);
 }
 
-static void enter(struct gn_mirror *m, enum gn_replica_phase from)
+static void enter(struct gn_vmirror *m, enum gn_replica_phase from)
 {
 	switch (m->phase) {
 	case GN_REPLICA_MARKING:
@@ -171,7 +171,7 @@ static void enter(struct gn_mirror *m, enum gn_replica_phase from)
 	}
 }
 
-void gn_mirror_event(struct gn_mirror *m, enum gn_replica_event event)
+void gn_vmirror_event(struct gn_vmirror *m, enum gn_replica_event event)
 {
 	enum gn_replica_phase from = m->phase;
 
@@ -180,23 +180,23 @@ void gn_mirror_event(struct gn_mirror *m, enum gn_replica_event event)
 		enter(m, from);
 }
 
-void gn_mirror_gap(struct gn_mirror *m, enum gn_replica_reason reason)
+void gn_vmirror_gap(struct gn_vmirror *m, enum gn_replica_reason reason)
 {
 	if (!gn_replica_journals(m->phase))
 		return;
 	if (m->reason == GN_REPLICA_FINE || reason != GN_REPLICA_JOURNAL_FULL)
 		m->reason = reason;
-	gn_mirror_event(m, GN_REPLICA_GAP);
+	gn_vmirror_event(m, GN_REPLICA_GAP);
 }
 
-void gn_mirror_journal_failed(struct gn_mirror *m, int error)
+void gn_vmirror_journal_failed(struct gn_vmirror *m, int error)
 {
 	m->error = error;
 	m->journal_failed = true;
 	m->journal_retry_us = m->now_us + m->config.retry_us;
 	if (m->apply_end > m->journal.durable)
 		m->apply_end = m->journal.durable;
-	gn_mirror_gap(m, GN_REPLICA_JOURNAL);
+	gn_vmirror_gap(m, GN_REPLICA_JOURNAL);
 }
 
 /* ---- into the journal -------------------------------------------------------- */
@@ -218,7 +218,7 @@ static uint32_t journal_op(enum gn_volume_op op)
 	return GN_JOURNAL_WRITE;
 }
 
-static struct gn_journal_record *new_record(struct gn_mirror *m, uint32_t op, uint64_t offset,
+static struct gn_journal_record *new_record(struct gn_vmirror *m, uint32_t op, uint64_t offset,
                                             uint64_t length)
 {
 	struct gn_journal *journal = &m->journal;
@@ -236,7 +236,7 @@ static struct gn_journal_record *new_record(struct gn_mirror *m, uint32_t op, ui
 	return record;
 }
 
-static void pad_for(struct gn_mirror *m, uint64_t payload)
+static void pad_for(struct gn_vmirror *m, uint64_t payload)
 {
 	uint64_t left = m->journal.ram_bytes - m->journal.head % m->journal.ram_bytes;
 
@@ -267,7 +267,7 @@ static void gather(struct reader *reader, uint8_t *to, uint64_t size)
 	}
 }
 
-static void append(struct gn_mirror *m, struct op *op)
+static void append(struct gn_vmirror *m, struct op *op)
 {
 	struct reader reader = {op->guest->iov, 0};
 	bool has_payload = op->io.op == GN_VOLUME_WRITE;
@@ -314,14 +314,14 @@ static void seal(struct op *op)
 
 /* ---- completions of the primary ---------------------------------------------- */
 
-static bool waits_for_shadow(const struct gn_mirror *m, const struct op *op)
+static bool waits_for_shadow(const struct gn_vmirror *m, const struct op *op)
 {
-	return m->config.mode == GN_MIRROR_IN_STEP && op->epoch == m->journal.epoch && !op->error &&
-	       (m->phase == GN_REPLICA_LIVE || m->phase == GN_REPLICA_SETTLING) &&
+	return m->config.mode == GN_VMIRROR_IN_STEP && op->epoch == m->journal.epoch &&
+	       !op->error && (m->phase == GN_REPLICA_LIVE || m->phase == GN_REPLICA_SETTLING) &&
 	       m->journal.applied < op->end;
 }
 
-static void retire(struct gn_mirror *m)
+static void retire(struct gn_vmirror *m)
 {
 	while (m->active.first && m->active.first->done) {
 		struct op *op = pop(&m->active);
@@ -335,7 +335,7 @@ static void retire(struct gn_mirror *m)
 	}
 }
 
-static void note_change(struct gn_mirror *m, struct op *op)
+static void note_change(struct gn_vmirror *m, struct op *op)
 {
 	uint32_t first, end;
 
@@ -343,13 +343,13 @@ static void note_change(struct gn_mirror *m, struct op *op)
 	if (op->epoch && op->epoch == m->journal.epoch && gn_replica_journals(m->phase))
 		return;
 	gn_bitmap_range(&m->bitmap, op->io.offset_bytes, op->io.length_bytes, &first, &end);
-	gn_mirror_mark_copy(m, first, end);
+	gn_vmirror_mark_copy(m, first, end);
 }
 
 static void on_changed(struct gn_volume_request *io, int error)
 {
 	struct op *op = (struct op *)io;
-	struct gn_mirror *m = op->mirror;
+	struct gn_vmirror *m = op->mirror;
 
 	op->done = true;
 	op->error = error;
@@ -358,7 +358,7 @@ static void on_changed(struct gn_volume_request *io, int error)
 	else
 		m->n_loose--;
 	if (error && error != -EOPNOTSUPP && op->epoch)
-		gn_mirror_gap(m, GN_REPLICA_PRIMARY);
+		gn_vmirror_gap(m, GN_REPLICA_PRIMARY);
 	note_change(m, op);
 	if (!waits_for_shadow(m, op))
 		answer(op);
@@ -375,7 +375,7 @@ static void on_done(struct gn_volume_request *io, int error)
 }
 
 /* Answers what the shadow has, or what shall not wait for it any more. */
-static void answer_in_step(struct gn_mirror *m)
+static void answer_in_step(struct gn_vmirror *m)
 {
 	while (m->in_step.first && !waits_for_shadow(m, m->in_step.first)) {
 		struct op *op = pop(&m->in_step);
@@ -387,7 +387,7 @@ static void answer_in_step(struct gn_mirror *m)
 
 /* ---- starting requests ------------------------------------------------------- */
 
-static bool overlaps_active(const struct gn_mirror *m, const struct op *op)
+static bool overlaps_active(const struct gn_vmirror *m, const struct op *op)
 {
 	uint64_t end = op->io.offset_bytes + op->io.length_bytes;
 
@@ -398,13 +398,13 @@ static bool overlaps_active(const struct gn_mirror *m, const struct op *op)
 	return false;
 }
 
-static bool is_patient(const struct gn_mirror *m, const struct op *op)
+static bool is_patient(const struct gn_vmirror *m, const struct op *op)
 {
 	return m->now_us - op->since_us < m->config.patience_us;
 }
 
 /* Whether its dirty bits are where they must be. Waiting ends when the store has failed. */
-static bool is_noted(struct gn_mirror *m, const struct op *op)
+static bool is_noted(struct gn_vmirror *m, const struct op *op)
 {
 	uint32_t first, end;
 
@@ -429,7 +429,7 @@ static bool is_noted(struct gn_mirror *m, const struct op *op)
 }
 
 /* Puts it into the journal when that is where writes go. False: wait. */
-static bool journal(struct gn_mirror *m, struct op *op)
+static bool journal(struct gn_vmirror *m, struct op *op)
 {
 	uint32_t first, end;
 
@@ -437,11 +437,11 @@ static bool journal(struct gn_mirror *m, struct op *op)
 	if (!gn_replica_journals(m->phase))
 		return true;
 	if (!gn_journal_fits(&m->journal, op->io.op == GN_VOLUME_WRITE ? op->io.length_bytes : 0,
-	                     gn_mirror_ram_floor(m))) {
-		if (m->config.mode == GN_MIRROR_IN_STEP && m->phase == GN_REPLICA_LIVE &&
+	                     gn_vmirror_ram_floor(m))) {
+		if (m->config.mode == GN_VMIRROR_IN_STEP && m->phase == GN_REPLICA_LIVE &&
 		    op->io.length_bytes <= m->journal.ram_bytes / 2 && is_patient(m, op))
 			return false;
-		gn_mirror_gap(m, GN_REPLICA_JOURNAL_FULL);
+		gn_vmirror_gap(m, GN_REPLICA_JOURNAL_FULL);
 		return true;
 	}
 	append(m, op);
@@ -451,12 +451,12 @@ static bool journal(struct gn_mirror *m, struct op *op)
 	return true;
 }
 
-static bool may_start(struct gn_mirror *m, const struct op *op)
+static bool may_start(struct gn_vmirror *m, const struct op *op)
 {
 	return !overlaps_active(m, op) && is_noted(m, op);
 }
 
-static void start_waiting(struct gn_mirror *m)
+static void start_waiting(struct gn_vmirror *m)
 {
 	while (m->waiting.first) {
 		struct op *op = m->waiting.first;
@@ -482,7 +482,7 @@ static bool changes(enum gn_volume_op op)
 	return op != GN_VOLUME_READ && op != GN_VOLUME_FLUSH;
 }
 
-static void take(struct gn_mirror *m, struct gn_volume_request *guest)
+static void take(struct gn_vmirror *m, struct gn_volume_request *guest)
 {
 	struct op *op = m->free_ops;
 	struct gn_volume_request *io = &op->io;
@@ -518,15 +518,15 @@ static void take(struct gn_mirror *m, struct gn_volume_request *guest)
 	push(&m->waiting, op);
 }
 
-static struct gn_mirror *to_mirror(struct gn_volume *volume)
+static struct gn_vmirror *to_mirror(struct gn_volume *volume)
 {
-	return (struct gn_mirror *)volume;
+	return (struct gn_vmirror *)volume;
 }
 
 static unsigned mirror_submit(struct gn_volume *volume, struct gn_volume_request **requests,
                               unsigned n)
 {
-	struct gn_mirror *m = to_mirror(volume);
+	struct gn_vmirror *m = to_mirror(volume);
 	unsigned i;
 
 	for (i = 0; i < n && volume->n_in_flight < volume->depth; i++)
@@ -537,23 +537,23 @@ static unsigned mirror_submit(struct gn_volume *volume, struct gn_volume_request
 
 /* ---- time -------------------------------------------------------------------- */
 
-static void retry(struct gn_mirror *m)
+static void retry(struct gn_vmirror *m)
 {
 	bool waits = m->phase == GN_REPLICA_LOST || m->phase == GN_REPLICA_RETRYING ||
 	             m->phase == GN_REPLICA_BROKEN || m->phase == GN_REPLICA_HALTED;
 
-	if (!waits || m->now_us < m->retry_at_us || !gn_mirror_shadow_is_quiet(m))
+	if (!waits || m->now_us < m->retry_at_us || !gn_vmirror_shadow_is_quiet(m))
 		return;
 	if (m->phase == GN_REPLICA_RETRYING || m->phase == GN_REPLICA_BROKEN) {
 		m->apply_next = m->journal.applied = m->journal.flushed;
 		m->apply_sequence = m->flushed_sequence;
 	}
-	gn_mirror_event(m, GN_REPLICA_RETRY);
+	gn_vmirror_event(m, GN_REPLICA_RETRY);
 }
 
-static void take_snapshot(struct gn_mirror *m)
+static void take_snapshot(struct gn_vmirror *m)
 {
-	struct gn_mirror_snapshots *snapshots = &m->config.snapshots;
+	struct gn_vmirror_snapshots *snapshots = &m->config.snapshots;
 	int result = 0;
 
 	if (m->phase != GN_REPLICA_SNAPSHOT || m->now_us < m->retry_at_us)
@@ -568,7 +568,7 @@ static void take_snapshot(struct gn_mirror *m)
 		return;
 	m->snapshot_runs = false;
 	if (result > 0) {
-		gn_mirror_event(m, GN_REPLICA_SNAPSHOT_TAKEN);
+		gn_vmirror_event(m, GN_REPLICA_SNAPSHOT_TAKEN);
 		return;
 	}
 	m->reason = GN_REPLICA_SNAPSHOTS;
@@ -577,28 +577,28 @@ static void take_snapshot(struct gn_mirror *m)
 }
 
 /* The journal has ended and is applied. */
-static void finish_draining(struct gn_mirror *m)
+static void finish_draining(struct gn_vmirror *m)
 {
 	uint64_t end = m->apply_end < m->journal.head ? m->apply_end : m->journal.head;
 
 	if (m->phase != GN_REPLICA_DRAINING || m->journal.flushed < end ||
-	    !gn_mirror_shadow_is_quiet(m))
+	    !gn_vmirror_shadow_is_quiet(m))
 		return;
 	/* Writes that are neither durable in the bitmap nor done will be. */
 	if (!m->bitmap.n_set && !m->active.first && !m->untracked && !m->journal_failed)
-		gn_mirror_event(m, GN_REPLICA_DRAINED_CLEAN);
+		gn_vmirror_event(m, GN_REPLICA_DRAINED_CLEAN);
 	else
-		gn_mirror_event(m, GN_REPLICA_DRAINED);
+		gn_vmirror_event(m, GN_REPLICA_DRAINED);
 }
 
-static void keep_time(struct gn_mirror *m)
+static void keep_time(struct gn_vmirror *m)
 {
 	m->now_us = m->config.mono_us(m->config.clock);
 	retry(m);
 	finish_draining(m);
 	take_snapshot(m);
 	if (m->phase == GN_REPLICA_LEVELLING && m->level_flushed)
-		gn_mirror_event(m, GN_REPLICA_LEVEL);
+		gn_vmirror_event(m, GN_REPLICA_LEVEL);
 	if (m->phase == GN_REPLICA_LIVE || m->phase == GN_REPLICA_SETTLING) {
 		gn_lag_applied(&m->lag, m->journal.applied);
 		if (m->journal.applied == m->journal.head && !m->n_loose)
@@ -608,12 +608,12 @@ static void keep_time(struct gn_mirror *m)
 
 static unsigned mirror_poll(struct gn_volume *volume)
 {
-	struct gn_mirror *m = to_mirror(volume);
+	struct gn_vmirror *m = to_mirror(volume);
 	unsigned work;
 
 	keep_time(m);
 	if (m->phase == GN_REPLICA_LOADING)
-		gn_mirror_load(m);
+		gn_vmirror_load(m);
 	while (m->finished.first) {
 		struct op *op = pop(&m->finished);
 
@@ -621,10 +621,10 @@ static unsigned mirror_poll(struct gn_volume *volume)
 		free_op(op);
 	}
 	start_waiting(m);
-	gn_mirror_apply(m);
-	gn_mirror_copy(m);
-	gn_mirror_sweep(m);
-	gn_mirror_commit(m);
+	gn_vmirror_apply(m);
+	gn_vmirror_copy(m);
+	gn_vmirror_sweep(m);
+	gn_vmirror_commit(m);
 	work = gn_volume_poll(m->primary);
 	work += gn_volume_poll(m->store);
 	work += gn_volume_poll(m->shadow);
@@ -645,7 +645,7 @@ static void disarm_store(struct gn_volume *store)
 
 static bool mirror_arm(struct gn_volume *volume)
 {
-	struct gn_mirror *m = to_mirror(volume);
+	struct gn_vmirror *m = to_mirror(volume);
 
 	/* Nothing is in flight to wake us for what could be started now. */
 	if (m->finished.first || (m->waiting.first && !m->active.first && !m->cycle.is_running))
@@ -655,7 +655,7 @@ static bool mirror_arm(struct gn_volume *volume)
 
 static void mirror_disarm(struct gn_volume *volume)
 {
-	struct gn_mirror *m = to_mirror(volume);
+	struct gn_vmirror *m = to_mirror(volume);
 
 	disarm_store(m->primary);
 	disarm_store(m->shadow);
@@ -664,7 +664,7 @@ static void mirror_disarm(struct gn_volume *volume)
 
 /* ---- create, destroy --------------------------------------------------------- */
 
-static void free_mirror(struct gn_mirror *m)
+static void free_mirror(struct gn_vmirror *m)
 {
 	if (m->volume.event_fd >= 0)
 		close(m->volume.event_fd);
@@ -682,14 +682,19 @@ static void free_mirror(struct gn_mirror *m)
 	free(m);
 }
 
-static void mirror_destroy(struct gn_volume *volume)
+struct gn_volume *gn_vmirror_detach(struct gn_vmirror *m)
 {
-	struct gn_mirror *m = to_mirror(volume);
+	struct gn_volume *primary = m->primary;
 
-	gn_volume_destroy(m->primary);
 	gn_volume_destroy(m->shadow);
 	gn_volume_destroy(m->store);
 	free_mirror(m);
+	return primary;
+}
+
+static void mirror_destroy(struct gn_volume *volume)
+{
+	gn_volume_destroy(gn_vmirror_detach(to_mirror(volume)));
 }
 
 static const struct gn_volume_ops mirror_ops = {
@@ -700,11 +705,11 @@ static const struct gn_volume_ops mirror_ops = {
         .destroy = mirror_destroy,
 };
 
-static int check(const struct gn_mirror_config *config, struct gn_status *status)
+static int check(const struct gn_vmirror_config *config, struct gn_status *status)
 {
-	if (config->ram_bytes % GN_MIRROR_MIN_RAM_BYTES ||
-	    config->ram_bytes < GN_MIRROR_MIN_RAM_BYTES ||
-	    config->ram_bytes > GN_MIRROR_MAX_RAM_BYTES)
+	if (config->ram_bytes % GN_VMIRROR_MIN_RAM_BYTES ||
+	    config->ram_bytes < GN_VMIRROR_MIN_RAM_BYTES ||
+	    config->ram_bytes > GN_VMIRROR_MAX_RAM_BYTES)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "a journal with %llu bytes of RAM; choose 64 KiB to 64 MiB, a "
 		                     "multiple of 64 KiB",
@@ -715,7 +720,7 @@ static int check(const struct gn_mirror_config *config, struct gn_status *status
 		                     "shadow as large, and writable",
 		                     (unsigned long long)config->shadow->size_bytes,
 		                     (unsigned long long)config->primary->size_bytes);
-	if (config->journal->size_bytes < GN_MIRROR_META_BYTES + 2 * config->ram_bytes ||
+	if (config->journal->size_bytes < GN_VMIRROR_META_BYTES + 2 * config->ram_bytes ||
 	    config->journal->block_bytes != GN_JOURNAL_SECTOR)
 		return gn_status_set(
 		        status, GN_INVALID_ARGUMENT,
@@ -723,7 +728,7 @@ static int check(const struct gn_mirror_config *config, struct gn_status *status
 		        "blocks of 512",
 		        (unsigned long long)config->journal->size_bytes,
 		        config->journal->block_bytes,
-		        (unsigned long long)(GN_MIRROR_META_BYTES + 2 * config->ram_bytes));
+		        (unsigned long long)(GN_VMIRROR_META_BYTES + 2 * config->ram_bytes));
 	if (config->shadow->block_bytes > config->primary->block_bytes)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "the shadow has blocks of %u, the volume of %u bytes; put "
@@ -741,7 +746,7 @@ static void *aligned(size_t size)
 	return memset(memory, 0, size);
 }
 
-static bool allocate(struct gn_mirror *m)
+static bool allocate(struct gn_vmirror *m)
 {
 	uint64_t size = m->config.primary->size_bytes;
 	uint32_t n = (uint32_t)((size + m->config.granule_bytes - 1) / m->config.granule_bytes);
@@ -758,7 +763,7 @@ static bool allocate(struct gn_mirror *m)
 	m->last_position = calloc(n, sizeof *m->last_position);
 	m->cycle.sectors = aligned(GN_BITMAP_MAX_SECTORS * sizeof *m->cycle.sectors);
 	m->cycle.super = aligned(sizeof *m->cycle.super);
-	m->meta = aligned(GN_MIRROR_META_BYTES);
+	m->meta = aligned(GN_VMIRROR_META_BYTES);
 	m->spill = aligned(m->spill_size);
 	m->to_copy = calloc(GN_BITMAP_WORDS(n), sizeof *m->to_copy);
 	m->copy_memory = aligned(N_COPIES * m->copy_size);
@@ -769,10 +774,10 @@ static bool allocate(struct gn_mirror *m)
 	return true;
 }
 
-static void set_up(struct gn_mirror *m)
+static void set_up(struct gn_vmirror *m)
 {
-	const struct gn_mirror_config *config = &m->config;
-	uint64_t ring = config->journal->size_bytes - GN_MIRROR_META_BYTES;
+	const struct gn_vmirror_config *config = &m->config;
+	uint64_t ring = config->journal->size_bytes - GN_VMIRROR_META_BYTES;
 
 	list_init(&m->waiting);
 	list_init(&m->active);
@@ -792,7 +797,7 @@ static void set_up(struct gn_mirror *m)
 	m->primary = config->primary;
 	m->shadow = config->shadow;
 	m->store = config->journal;
-	m->ring_offset = GN_MIRROR_META_BYTES;
+	m->ring_offset = GN_VMIRROR_META_BYTES;
 	m->journal.ring_bytes = ring - ring % config->ram_bytes;
 	m->apply_end = UINT64_MAX;
 	m->shadow_us = m->flush_us = m->copy_budget_us = config->mono_us(config->clock);
@@ -801,7 +806,7 @@ static void set_up(struct gn_mirror *m)
 }
 
 /* One descriptor that is readable when any of the three is. */
-static int join_events(struct gn_mirror *m)
+static int join_events(struct gn_vmirror *m)
 {
 	struct gn_volume *stores[] = {m->primary, m->shadow, m->store};
 	struct epoll_event event = {.events = EPOLLIN};
@@ -816,7 +821,7 @@ static int join_events(struct gn_mirror *m)
 	return 0;
 }
 
-static void set_defaults(struct gn_mirror_config *config)
+static void set_defaults(struct gn_vmirror_config *config)
 {
 	if (!config->ram_bytes)
 		config->ram_bytes = DEFAULT_RAM_BYTES;
@@ -830,10 +835,10 @@ static void set_defaults(struct gn_mirror_config *config)
 		config->sweep_us = DEFAULT_SWEEP_US;
 }
 
-int gn_mirror_create(const struct gn_mirror_config *config, struct gn_mirror **out,
-                     struct gn_status *status)
+int gn_vmirror_create(const struct gn_vmirror_config *config, struct gn_vmirror **out,
+                      struct gn_status *status)
 {
-	struct gn_mirror *m = calloc(1, sizeof *m);
+	struct gn_vmirror *m = calloc(1, sizeof *m);
 	int err;
 
 	if (!m)
@@ -864,46 +869,56 @@ int gn_mirror_create(const struct gn_mirror_config *config, struct gn_mirror **o
 	return 0;
 }
 
-struct gn_volume *gn_mirror_volume(struct gn_mirror *mirror)
+struct gn_volume *gn_vmirror_volume(struct gn_vmirror *mirror)
 {
 	return &mirror->volume;
 }
 
-void gn_mirror_set_mode(struct gn_mirror *mirror, enum gn_mirror_mode mode,
-                        uint64_t resync_bytes_per_s)
+struct gn_volume *gn_vmirror_primary(struct gn_vmirror *mirror)
+{
+	return mirror->primary;
+}
+
+void gn_vmirror_set_mode(struct gn_vmirror *mirror, enum gn_vmirror_mode mode,
+                         uint64_t resync_bytes_per_s)
 {
 	mirror->config.mode = mode;
 	mirror->config.resync_bytes_per_s = resync_bytes_per_s;
 }
 
-void gn_mirror_stop(struct gn_mirror *mirror, bool hurry)
+void gn_vmirror_stop(struct gn_vmirror *mirror, bool hurry)
 {
 	mirror->stops = true;
 	mirror->hurries = hurry;
 }
 
-static bool is_clean(const struct gn_mirror *m)
+void gn_vmirror_abandon(struct gn_vmirror *mirror)
+{
+	gn_vmirror_event(mirror, GN_REPLICA_ABANDONED);
+	gn_vmirror_stop(mirror, true);
+}
+
+static bool is_clean(const struct gn_vmirror *m)
 {
 	return !m->bitmap.n_set && m->journal.tail == m->journal.head && !m->super_wanted;
 }
 
-bool gn_mirror_is_idle(const struct gn_mirror *m)
+bool gn_vmirror_is_idle(const struct gn_vmirror *m)
 {
-	bool quiet = gn_mirror_shadow_is_quiet(m) && !m->cycle.is_running && !m->load_busy &&
-	             !m->spill_busy && !m->volume.n_in_flight && !m->snapshot_runs &&
-	             !m->sweep_busy;
+	bool quiet = gn_vmirror_shadow_is_quiet(m) && !m->cycle.is_running && !m->load_busy &&
+	             !m->spill_busy && !m->snapshot_runs && !m->sweep_busy;
 
 	return quiet && m->stops && (m->hurries || m->phase != GN_REPLICA_LIVE || is_clean(m));
 }
 
-void gn_mirror_get_status(const struct gn_mirror *m, struct gn_mirror_status *out)
+void gn_vmirror_get_status(const struct gn_vmirror *m, struct gn_vmirror_status *out)
 {
 	uint64_t elapsed = m->now_us - m->copy_start_us;
 	uint64_t granule = m->bitmap.granule_bytes;
 	bool is_prefix = m->phase == GN_REPLICA_LIVE || m->phase == GN_REPLICA_RETRYING ||
 	                 m->phase == GN_REPLICA_SETTLING;
 
-	*out = (struct gn_mirror_status){
+	*out = (struct gn_vmirror_status){
 	        .mode = m->config.mode,
 	        .phase = m->phase,
 	        .state = gn_replica_state(m->phase),

@@ -26,29 +26,29 @@
 #include "dataplane/volume/replica.h"
 #include "dataplane/volume/volume.h"
 
-enum gn_mirror_mode {
-	GN_MIRROR_ASYNC,   /* acknowledge when the primary has it */
-	GN_MIRROR_IN_STEP, /* when both have it */
+enum gn_vmirror_mode {
+	GN_VMIRROR_ASYNC,   /* acknowledge when the primary has it */
+	GN_VMIRROR_IN_STEP, /* when both have it */
 };
 
 /* Keeps the shadow's content as it is now, atomically: the former snapshot stays until the
  * new one is durable. Calls come from the lcore and must not wait. */
-struct gn_mirror_snapshots {
+struct gn_vmirror_snapshots {
 	int (*start)(void *context);
 	int (*poll)(void *context); /* 1: durable, 0: not yet, or a negative errno */
 	void (*drop)(void *context);
 	void *context;
 };
 
-#define GN_MIRROR_META_BYTES    65536u /* of the journal store, before the ring */
-#define GN_MIRROR_MIN_RAM_BYTES 65536u
-#define GN_MIRROR_MAX_RAM_BYTES (64u << 20)
+#define GN_VMIRROR_META_BYTES    65536u /* of the journal store, before the ring */
+#define GN_VMIRROR_MIN_RAM_BYTES 65536u
+#define GN_VMIRROR_MAX_RAM_BYTES (64u << 20)
 
-struct gn_mirror_config {
+struct gn_vmirror_config {
 	struct gn_volume *primary; /* owned by the mirror, once create has succeeded */
 	struct gn_volume *shadow;  /* at least as large */
-	struct gn_volume *journal; /* GN_MIRROR_META_BYTES and at least twice 'ram_bytes' */
-	enum gn_mirror_mode mode;
+	struct gn_volume *journal; /* GN_VMIRROR_META_BYTES and at least twice 'ram_bytes' */
+	enum gn_vmirror_mode mode;
 	uint64_t token;              /* of the shadow's lease; lease.h */
 	uint64_t holder;             /* who we are, for the lease */
 	uint64_t ram_bytes;          /* a multiple of 64 KiB, at most 64 MiB; 0: 32 MiB */
@@ -60,31 +60,39 @@ struct gn_mirror_config {
 	uint64_t (*mono_us)(void *clock);
 	uint64_t (*wall_us)(void *clock);
 	void *clock;
-	struct gn_mirror_snapshots snapshots;
+	struct gn_vmirror_snapshots snapshots;
 };
 
-struct gn_mirror;
+struct gn_vmirror;
 
 /* -EINVAL with a sentence when the three do not fit together; then they stay the caller's. */
-int gn_mirror_create(const struct gn_mirror_config *config, struct gn_mirror **out,
-                     struct gn_status *status);
+int gn_vmirror_create(const struct gn_vmirror_config *config, struct gn_vmirror **out,
+                      struct gn_status *status);
 
 /* The front; its destroy frees the mirror and the three stores. */
-struct gn_volume *gn_mirror_volume(struct gn_mirror *mirror);
+struct gn_volume *gn_vmirror_volume(struct gn_vmirror *mirror);
+struct gn_volume *gn_vmirror_primary(struct gn_vmirror *mirror);
 
 /* The rest is called on the lcore. */
 
-void gn_mirror_set_mode(struct gn_mirror *mirror, enum gn_mirror_mode mode,
-                        uint64_t resync_bytes_per_s);
+void gn_vmirror_set_mode(struct gn_vmirror *mirror, enum gn_vmirror_mode mode,
+                         uint64_t resync_bytes_per_s);
 
 /* No further work in the background but, until 'hurry', what makes the next start clean: the
- * journal applied, the bitmap cleared. To be polled until gn_mirror_is_idle(), then destroyed. With
- * 'hurry' only for what is in flight. */
-void gn_mirror_stop(struct gn_mirror *mirror, bool hurry);
-bool gn_mirror_is_idle(const struct gn_mirror *mirror);
+ * journal applied, the bitmap cleared. To be polled until gn_vmirror_is_idle(), then destroyed.
+ * With 'hurry' only for what is in flight. Requests of the guest do not count. */
+void gn_vmirror_stop(struct gn_vmirror *mirror, bool hurry);
+bool gn_vmirror_is_idle(const struct gn_vmirror *mirror);
 
-struct gn_mirror_status {
-	enum gn_mirror_mode mode;
+/* From here on writes go to the primary alone and nothing is remembered; the journal store's
+ * content is void, so its owner removes it. To be polled until it is idle, then detached. */
+void gn_vmirror_abandon(struct gn_vmirror *mirror);
+/* Frees the mirror, its shadow and its journal store; the primary is the caller's again. Nothing
+ * may be in flight. */
+struct gn_volume *gn_vmirror_detach(struct gn_vmirror *mirror);
+
+struct gn_vmirror_status {
+	enum gn_vmirror_mode mode;
 	enum gn_replica_phase phase;
 	enum gn_replica_state state;
 	enum gn_replica_reason reason; /* of DEGRADED and STALE, and why it is SYNCING */
@@ -104,6 +112,6 @@ struct gn_mirror_status {
 	uint64_t bytes_applied;
 	uint64_t n_resyncs;
 };
-void gn_mirror_get_status(const struct gn_mirror *mirror, struct gn_mirror_status *out);
+void gn_vmirror_get_status(const struct gn_vmirror *mirror, struct gn_vmirror_status *out);
 
 #endif

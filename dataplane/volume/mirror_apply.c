@@ -7,22 +7,22 @@
 
 #define FLUSH_US 100000u /* longest between two flushes of the shadow while it is written */
 
-bool gn_mirror_shadow_is_quiet(const struct gn_mirror *m)
+bool gn_vmirror_shadow_is_quiet(const struct gn_vmirror *m)
 {
 	return !m->n_applies && !m->n_copies && !m->flush_busy && !m->spill_busy;
 }
 
-void gn_mirror_shadow_failed(struct gn_mirror *m, int error)
+void gn_vmirror_shadow_failed(struct gn_vmirror *m, int error)
 {
 	m->error = error;
 	m->reason = GN_REPLICA_SHADOW;
 	m->retry_at_us = m->now_us + m->config.retry_us;
-	gn_mirror_event(m, GN_REPLICA_SHADOW_FAILED);
+	gn_vmirror_event(m, GN_REPLICA_SHADOW_FAILED);
 }
 
 /* ---- the journal applied ----------------------------------------------------- */
 
-static void note_applied(struct gn_mirror *m)
+static void note_applied(struct gn_vmirror *m)
 {
 	uint64_t applied = m->apply_next;
 
@@ -34,7 +34,7 @@ static void note_applied(struct gn_mirror *m)
 	m->journal.applied = applied;
 }
 
-static uint64_t applied_sequence(const struct gn_mirror *m)
+static uint64_t applied_sequence(const struct gn_vmirror *m)
 {
 	uint64_t sequence = m->apply_sequence;
 
@@ -47,13 +47,13 @@ static uint64_t applied_sequence(const struct gn_mirror *m)
 static void on_applied(struct gn_volume_request *io, int error)
 {
 	struct apply *apply = (struct apply *)io;
-	struct gn_mirror *m = apply->mirror;
+	struct gn_vmirror *m = apply->mirror;
 
 	apply->busy = false;
 	m->n_applies--;
 	m->shadow_us = m->now_us;
 	if (error) {
-		gn_mirror_shadow_failed(m, error);
+		gn_vmirror_shadow_failed(m, error);
 		return;
 	}
 	m->writes_applied++;
@@ -75,7 +75,7 @@ static enum gn_volume_op volume_op(const struct gn_journal_record *record)
 	}
 }
 
-static bool overlaps_applies(const struct gn_mirror *m, const struct gn_journal_record *record)
+static bool overlaps_applies(const struct gn_vmirror *m, const struct gn_journal_record *record)
 {
 	uint64_t begin = record->offset_bytes, end = begin + record->length_bytes;
 
@@ -89,7 +89,7 @@ static bool overlaps_applies(const struct gn_mirror *m, const struct gn_journal_
 	return false;
 }
 
-static struct apply *free_apply(struct gn_mirror *m)
+static struct apply *free_apply(struct gn_vmirror *m)
 {
 	for (unsigned i = 0; i < N_APPLIES; i++)
 		if (!m->applies[i].busy)
@@ -97,7 +97,8 @@ static struct apply *free_apply(struct gn_mirror *m)
 	return NULL;
 }
 
-static bool submit_apply(struct gn_mirror *m, const struct gn_journal_record *record, bool from_ram)
+static bool submit_apply(struct gn_vmirror *m, const struct gn_journal_record *record,
+                         bool from_ram)
 {
 	struct apply *apply = free_apply(m);
 	struct gn_volume_request *io;
@@ -127,7 +128,7 @@ static bool submit_apply(struct gn_mirror *m, const struct gn_journal_record *re
 }
 
 /* The record at 'apply_next' from the file; NULL: not now. */
-static const struct gn_journal_record *spilled(struct gn_mirror *m)
+static const struct gn_journal_record *spilled(struct gn_vmirror *m)
 {
 	const uint64_t at = m->apply_next;
 	const struct gn_journal_record *record;
@@ -147,7 +148,7 @@ static const struct gn_journal_record *spilled(struct gn_mirror *m)
 	}
 	if (!whole) {
 		if (!m->n_applies) /* they may be reading from it */
-			gn_mirror_spill(m, at, m->journal.durable);
+			gn_vmirror_spill(m, at, m->journal.durable);
 		return NULL;
 	}
 	if (!gn_journal_payload_size(record) || gn_journal_check_payload(record, record + 1))
@@ -155,11 +156,11 @@ static const struct gn_journal_record *spilled(struct gn_mirror *m)
 corrupt:
 	m->spill_begin = m->spill_end = 0;
 	m->apply_end = at;
-	gn_mirror_journal_failed(m, -EBADMSG);
+	gn_vmirror_journal_failed(m, -EBADMSG);
 	return NULL;
 }
 
-static const struct gn_journal_record *next_record(struct gn_mirror *m, bool *from_ram)
+static const struct gn_journal_record *next_record(struct gn_vmirror *m, bool *from_ram)
 {
 	uint64_t at = m->apply_next;
 
@@ -169,7 +170,7 @@ static const struct gn_journal_record *next_record(struct gn_mirror *m, bool *fr
 	return spilled(m);
 }
 
-static void apply_records(struct gn_mirror *m)
+static void apply_records(struct gn_vmirror *m)
 {
 	while (gn_replica_applies(m->phase) && m->apply_next < m->journal.durable &&
 	       m->apply_next < m->apply_end) {
@@ -192,14 +193,14 @@ static void apply_records(struct gn_mirror *m)
 
 static void on_shadow_flushed(struct gn_volume_request *io, int error)
 {
-	struct gn_mirror *m =
-	        (struct gn_mirror *)((char *)io - offsetof(struct gn_mirror, shadow_flush));
+	struct gn_vmirror *m =
+	        (struct gn_vmirror *)((char *)io - offsetof(struct gn_vmirror, shadow_flush));
 
 	m->flush_busy = false;
 	m->shadow_us = m->flush_us = m->now_us;
 	if (error) {
 		m->level_flushing = false;
-		gn_mirror_shadow_failed(m, error);
+		gn_vmirror_shadow_failed(m, error);
 		return;
 	}
 	m->level_flushed |= m->level_flushing && m->phase == GN_REPLICA_LEVELLING;
@@ -210,7 +211,7 @@ static void on_shadow_flushed(struct gn_volume_request *io, int error)
 	m->flushed_sequence = m->flushing_sequence;
 }
 
-static bool wants_flush(const struct gn_mirror *m)
+static bool wants_flush(const struct gn_vmirror *m)
 {
 	uint64_t behind = m->journal.applied - m->journal.flushed;
 
@@ -223,7 +224,7 @@ static bool wants_flush(const struct gn_mirror *m)
 	return behind > m->journal.ring_bytes / 8 || m->now_us - m->flush_us > FLUSH_US;
 }
 
-static void flush_shadow(struct gn_mirror *m)
+static void flush_shadow(struct gn_vmirror *m)
 {
 	struct gn_volume_request *io = &m->shadow_flush;
 
@@ -238,11 +239,11 @@ static void flush_shadow(struct gn_mirror *m)
 	m->flush_busy = gn_volume_submit(m->shadow, &io, 1) == 1;
 }
 
-void gn_mirror_apply(struct gn_mirror *m)
+void gn_vmirror_apply(struct gn_vmirror *m)
 {
 	if (m->shadow->n_in_flight && m->now_us - m->shadow_us > m->config.patience_us) {
 		m->shadow_us = m->now_us;
-		gn_mirror_shadow_failed(m, -ETIMEDOUT);
+		gn_vmirror_shadow_failed(m, -ETIMEDOUT);
 	}
 	if (m->hurries)
 		return;
@@ -252,7 +253,7 @@ void gn_mirror_apply(struct gn_mirror *m)
 
 /* ---- copying granules -------------------------------------------------------- */
 
-void gn_mirror_mark_copy(struct gn_mirror *m, uint32_t first, uint32_t end)
+void gn_vmirror_mark_copy(struct gn_vmirror *m, uint32_t first, uint32_t end)
 {
 	for (uint32_t i = first; i < end; i++) {
 		m->n_to_copy += !(m->to_copy[i / 64] >> i % 64 & 1);
@@ -262,12 +263,12 @@ void gn_mirror_mark_copy(struct gn_mirror *m, uint32_t first, uint32_t end)
 
 static void end_copy(struct copy *copy, int error)
 {
-	struct gn_mirror *m = copy->mirror;
+	struct gn_vmirror *m = copy->mirror;
 
 	copy->busy = false;
 	m->n_copies--;
 	if (error)
-		gn_mirror_mark_copy(m, copy->granule, copy->granule + 1);
+		gn_vmirror_mark_copy(m, copy->granule, copy->granule + 1);
 	else
 		m->copied_bytes += copy->io.length_bytes;
 }
@@ -279,7 +280,7 @@ static void on_copied(struct gn_volume_request *io, int error)
 	copy->mirror->shadow_us = copy->mirror->now_us;
 	end_copy(copy, error);
 	if (error)
-		gn_mirror_shadow_failed(copy->mirror, error);
+		gn_vmirror_shadow_failed(copy->mirror, error);
 }
 
 static bool is_zero(const uint8_t *data, size_t size)
@@ -290,11 +291,11 @@ static bool is_zero(const uint8_t *data, size_t size)
 static void on_copy_read(struct gn_volume_request *io, int error)
 {
 	struct copy *copy = (struct copy *)io;
-	struct gn_mirror *m = copy->mirror;
+	struct gn_vmirror *m = copy->mirror;
 
 	if (error) {
 		end_copy(copy, error);
-		gn_mirror_shadow_failed(m, error);
+		gn_vmirror_shadow_failed(m, error);
 		m->reason = GN_REPLICA_PRIMARY;
 		return;
 	}
@@ -307,7 +308,7 @@ static void on_copy_read(struct gn_volume_request *io, int error)
 		end_copy(copy, -EBUSY); /* again later */
 }
 
-static struct copy *free_copy(struct gn_mirror *m)
+static struct copy *free_copy(struct gn_vmirror *m)
 {
 	for (unsigned i = 0; i < N_COPIES; i++)
 		if (!m->copies[i].busy)
@@ -315,7 +316,7 @@ static struct copy *free_copy(struct gn_mirror *m)
 	return NULL;
 }
 
-static bool is_being_copied(const struct gn_mirror *m, uint32_t granule)
+static bool is_being_copied(const struct gn_vmirror *m, uint32_t granule)
 {
 	for (unsigned i = 0; i < N_COPIES; i++)
 		if (m->copies[i].busy && m->copies[i].granule == granule)
@@ -324,7 +325,7 @@ static bool is_being_copied(const struct gn_mirror *m, uint32_t granule)
 }
 
 /* Begins with the next granule that is to be copied. */
-static bool next_granule(struct gn_mirror *m)
+static bool next_granule(struct gn_vmirror *m)
 {
 	uint64_t granule = m->bitmap.granule_bytes;
 
@@ -351,7 +352,7 @@ static bool next_granule(struct gn_mirror *m)
 	return false;
 }
 
-static bool grant(struct gn_mirror *m, uint64_t bytes)
+static bool grant(struct gn_vmirror *m, uint64_t bytes)
 {
 	uint64_t rate = m->config.resync_bytes_per_s;
 	uint64_t elapsed = m->now_us - m->copy_budget_us;
@@ -371,7 +372,7 @@ static bool grant(struct gn_mirror *m, uint64_t bytes)
 	return true;
 }
 
-static void start_copy(struct gn_mirror *m, struct copy *copy, uint64_t size)
+static void start_copy(struct gn_vmirror *m, struct copy *copy, uint64_t size)
 {
 	struct gn_volume_request *io = &copy->io;
 
@@ -390,7 +391,7 @@ static void start_copy(struct gn_mirror *m, struct copy *copy, uint64_t size)
 		end_copy(copy, -EBUSY);
 }
 
-static bool few_are_dirty(const struct gn_mirror *m)
+static bool few_are_dirty(const struct gn_vmirror *m)
 {
 	uint64_t few = m->journal.ring_bytes / 4 / m->bitmap.granule_bytes;
 
@@ -399,7 +400,7 @@ static bool few_are_dirty(const struct gn_mirror *m)
 
 /* Requests on their way to the primary whose records, if any, are of an epoch that was given up:
  * what they wrote has to be copied once they are done. */
-static bool has_loose(const struct gn_mirror *m)
+static bool has_loose(const struct gn_vmirror *m)
 {
 	for (const struct op *op = m->active.first; op; op = op->next)
 		if (!op->done && op->epoch != m->journal.epoch)
@@ -408,17 +409,17 @@ static bool has_loose(const struct gn_mirror *m)
 }
 
 /* The phases after copying. */
-static void look_at_rest(struct gn_mirror *m)
+static void look_at_rest(struct gn_vmirror *m)
 {
 	bool is_done = !m->n_to_copy && !m->n_copies && m->copy_offset == m->copy_end;
 
 	if (m->phase == GN_REPLICA_COPYING && few_are_dirty(m) && !m->journal_failed)
-		gn_mirror_event(m, GN_REPLICA_FEW_DIRTY);
+		gn_vmirror_event(m, GN_REPLICA_FEW_DIRTY);
 	else if (m->phase == GN_REPLICA_CATCHING_UP && is_done && !has_loose(m))
-		gn_mirror_event(m, GN_REPLICA_COPIED);
+		gn_vmirror_event(m, GN_REPLICA_COPIED);
 }
 
-void gn_mirror_copy(struct gn_mirror *m)
+void gn_vmirror_copy(struct gn_vmirror *m)
 {
 	/* What is still applied of a journal that was given up is older than what is copied. */
 	while (gn_replica_copies(m->phase) && !m->stops && !m->n_applies) {

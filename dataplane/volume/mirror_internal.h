@@ -11,7 +11,7 @@
 #include "dataplane/volume/lease.h"
 #include "dataplane/volume/mirror.h"
 
-#define MAX_PIECES (GN_MIRROR_MAX_RAM_BYTES / 2 / GN_JOURNAL_MAX_PAYLOAD + 2)
+#define MAX_PIECES (GN_VMIRROR_MAX_RAM_BYTES / 2 / GN_JOURNAL_MAX_PAYLOAD + 2)
 #define N_APPLIES  32u
 #define N_COPIES   8u
 #define COPY_BYTES (128u << 10) /* or a granule, if that is smaller */
@@ -19,7 +19,7 @@
 /* A request of the guest on its way to the primary. */
 struct op {
 	struct gn_volume_request io; /* first: 'done' gets this */
-	struct gn_mirror *mirror;
+	struct gn_vmirror *mirror;
 	struct gn_volume_request *guest; /* NULL once it is answered */
 	struct op *next;
 	uint64_t begin, end; /* its records */
@@ -38,7 +38,7 @@ struct op_list {
 /* A record on its way to the shadow. */
 struct apply {
 	struct gn_volume_request io;
-	struct gn_mirror *mirror;
+	struct gn_vmirror *mirror;
 	struct iovec iov;
 	uint64_t begin, sequence, length;
 	bool busy, from_ram;
@@ -47,7 +47,7 @@ struct apply {
 /* A piece of a granule on its way from the primary to the shadow. */
 struct copy {
 	struct gn_volume_request io;
-	struct gn_mirror *mirror;
+	struct gn_vmirror *mirror;
 	struct iovec iov;
 	uint32_t granule;
 	bool busy;
@@ -55,7 +55,7 @@ struct copy {
 
 struct cycle_write {
 	struct gn_volume_request io;
-	struct gn_mirror *mirror;
+	struct gn_vmirror *mirror;
 	struct iovec iov;
 };
 
@@ -76,9 +76,9 @@ struct cycle {
 	uint64_t since_us;
 };
 
-struct gn_mirror {
+struct gn_vmirror {
 	struct gn_volume volume; /* first */
-	struct gn_mirror_config config;
+	struct gn_vmirror_config config;
 	struct gn_volume *primary, *shadow, *store;
 	enum gn_replica_phase phase;
 	enum gn_replica_reason reason;
@@ -119,7 +119,7 @@ struct gn_mirror {
 	struct gn_volume_request sweep_flush; /* of the primary */
 	uint64_t sweep_limit, sweep_epoch;
 	bool sweep_busy;
-	uint8_t *meta; /* GN_MIRROR_META_BYTES, for loading */
+	uint8_t *meta; /* GN_VMIRROR_META_BYTES, for loading */
 	struct gn_volume_request load;
 	struct iovec load_iov;
 	int load_step;
@@ -162,23 +162,23 @@ struct gn_mirror {
 };
 
 /* mirror.c */
-void gn_mirror_event(struct gn_mirror *m, enum gn_replica_event event);
-void gn_mirror_gap(struct gn_mirror *m, enum gn_replica_reason reason);
-void gn_mirror_journal_failed(struct gn_mirror *m, int error);
-uint64_t gn_mirror_ram_floor(const struct gn_mirror *m);
+void gn_vmirror_event(struct gn_vmirror *m, enum gn_replica_event event);
+void gn_vmirror_gap(struct gn_vmirror *m, enum gn_replica_reason reason);
+void gn_vmirror_journal_failed(struct gn_vmirror *m, int error);
+uint64_t gn_vmirror_ram_floor(const struct gn_vmirror *m);
 
 /* mirror_store.c */
-void gn_mirror_load(struct gn_mirror *m);
-void gn_mirror_commit(struct gn_mirror *m);
-void gn_mirror_sweep(struct gn_mirror *m);
+void gn_vmirror_load(struct gn_vmirror *m);
+void gn_vmirror_commit(struct gn_vmirror *m);
+void gn_vmirror_sweep(struct gn_vmirror *m);
 
 /* mirror_apply.c */
-void gn_mirror_apply(struct gn_mirror *m);
-void gn_mirror_copy(struct gn_mirror *m);
-void gn_mirror_shadow_failed(struct gn_mirror *m, int error);
-bool gn_mirror_shadow_is_quiet(const struct gn_mirror *m);
-void gn_mirror_mark_copy(struct gn_mirror *m, uint32_t first, uint32_t end);
+void gn_vmirror_apply(struct gn_vmirror *m);
+void gn_vmirror_copy(struct gn_vmirror *m);
+void gn_vmirror_shadow_failed(struct gn_vmirror *m, int error);
+bool gn_vmirror_shadow_is_quiet(const struct gn_vmirror *m);
+void gn_vmirror_mark_copy(struct gn_vmirror *m, uint32_t first, uint32_t end);
 /* Starts reading the journal's file from 'begin' on, at most to 'limit', into 'spill'. */
-void gn_mirror_spill(struct gn_mirror *m, uint64_t begin, uint64_t limit);
+void gn_vmirror_spill(struct gn_vmirror *m, uint64_t begin, uint64_t limit);
 
 #endif

@@ -11,31 +11,31 @@
 #define LEASE_SECTOR  2u
 #define BITMAP_SECTOR 4u
 
-_Static_assert((BITMAP_SECTOR + GN_BITMAP_MAX_SECTORS) * GN_JOURNAL_SECTOR <= GN_MIRROR_META_BYTES,
+_Static_assert((BITMAP_SECTOR + GN_BITMAP_MAX_SECTORS) * GN_JOURNAL_SECTOR <= GN_VMIRROR_META_BYTES,
                "the ring begins behind the bitmap");
 
 enum { READ_META, CHECK_META, TAKE_LEASE, FLUSH_LEASE, FIND_SUPER, SCAN };
 
 /* ---- loading ----------------------------------------------------------------- */
 
-static void load_failed(struct gn_mirror *m, int error)
+static void load_failed(struct gn_vmirror *m, int error)
 {
 	m->error = error;
 	m->reason = GN_REPLICA_JOURNAL;
 	m->untracked = true;
 	m->retry_at_us = m->now_us + m->config.retry_us;
 	m->load_step = READ_META;
-	gn_mirror_event(m, GN_REPLICA_UNREADABLE);
+	gn_vmirror_event(m, GN_REPLICA_UNREADABLE);
 }
 
-static struct gn_mirror *of_load(struct gn_volume_request *io)
+static struct gn_vmirror *of_load(struct gn_volume_request *io)
 {
-	return (struct gn_mirror *)((char *)io - offsetof(struct gn_mirror, load));
+	return (struct gn_vmirror *)((char *)io - offsetof(struct gn_vmirror, load));
 }
 
 static void on_load(struct gn_volume_request *io, int error)
 {
-	struct gn_mirror *m = of_load(io);
+	struct gn_vmirror *m = of_load(io);
 
 	m->load_busy = false;
 	if (error)
@@ -44,7 +44,7 @@ static void on_load(struct gn_volume_request *io, int error)
 		m->load_step++;
 }
 
-static void load_io(struct gn_mirror *m, enum gn_volume_op op, uint64_t offset, void *data,
+static void load_io(struct gn_vmirror *m, enum gn_volume_op op, uint64_t offset, void *data,
                     size_t size)
 {
 	struct gn_volume_request *io = &m->load;
@@ -59,7 +59,7 @@ static void load_io(struct gn_mirror *m, enum gn_volume_op op, uint64_t offset, 
 	m->load_busy = gn_volume_submit(m->store, &io, 1) == 1;
 }
 
-static void check_lease(struct gn_mirror *m)
+static void check_lease(struct gn_vmirror *m)
 {
 	struct gn_lease *slots = (struct gn_lease *)(m->meta + LEASE_SECTOR * GN_LEASE_SECTOR);
 	struct gn_lease lease;
@@ -77,26 +77,26 @@ static void check_lease(struct gn_mirror *m)
 		break;
 	case GN_LEASE_REFUSED:
 		m->reason = GN_REPLICA_LEASE;
-		gn_mirror_event(m, GN_REPLICA_REFUSED);
+		gn_vmirror_event(m, GN_REPLICA_REFUSED);
 		break;
 	}
 }
 
-static void set_all(struct gn_mirror *m)
+static void set_all(struct gn_vmirror *m)
 {
 	gn_bitmap_set(&m->bitmap, 0, m->bitmap.n);
 }
 
-static void found_nothing(struct gn_mirror *m)
+static void found_nothing(struct gn_vmirror *m)
 {
 	set_all(m);
 	m->point = GN_JOURNAL_POINT_NONE;
 	/* Not an epoch of whatever the ring may hold. */
 	gn_journal_restart(&m->journal, m->config.wall_us(m->config.clock), 0);
-	gn_mirror_event(m, GN_REPLICA_FOUND_NOTHING);
+	gn_vmirror_event(m, GN_REPLICA_FOUND_NOTHING);
 }
 
-static bool fits(const struct gn_mirror *m, const struct gn_journal_super *super)
+static bool fits(const struct gn_vmirror *m, const struct gn_journal_super *super)
 {
 	return super->volume_bytes == m->primary->size_bytes &&
 	       super->granule_bytes == m->bitmap.granule_bytes &&
@@ -104,7 +104,7 @@ static bool fits(const struct gn_mirror *m, const struct gn_journal_super *super
 	       super->ram_bytes == m->journal.ram_bytes;
 }
 
-static void find_super(struct gn_mirror *m)
+static void find_super(struct gn_vmirror *m)
 {
 	const struct gn_journal_super *slots = (const struct gn_journal_super *)m->meta;
 	const struct gn_journal_super *super = gn_journal_super_choose(&slots[0], &slots[1]);
@@ -130,11 +130,11 @@ static void find_super(struct gn_mirror *m)
 	if (m->point == GN_JOURNAL_POINT_SHADOW)
 		m->load_step = SCAN;
 	else
-		gn_mirror_event(m, GN_REPLICA_FOUND_PARTIAL);
+		gn_vmirror_event(m, GN_REPLICA_FOUND_PARTIAL);
 }
 
 /* The record at 'scan', when all of it is in 'spill'. '*more': it may be beyond what is. */
-static const struct gn_journal_record *scanned(const struct gn_mirror *m, bool *more)
+static const struct gn_journal_record *scanned(const struct gn_vmirror *m, bool *more)
 {
 	const struct gn_journal_record *record;
 
@@ -155,17 +155,17 @@ static const struct gn_journal_record *scanned(const struct gn_mirror *m, bool *
 	               : record;
 }
 
-static void end_scan(struct gn_mirror *m)
+static void end_scan(struct gn_vmirror *m)
 {
 	struct gn_journal *journal = &m->journal;
 
 	journal->head = journal->ready = journal->written = journal->durable = m->scan_end;
 	m->ram_valid = m->scan_end;
 	m->spill_begin = m->spill_end = 0;
-	gn_mirror_event(m, GN_REPLICA_FOUND_PREFIX);
+	gn_vmirror_event(m, GN_REPLICA_FOUND_PREFIX);
 }
 
-static void scan(struct gn_mirror *m)
+static void scan(struct gn_vmirror *m)
 {
 	const uint64_t limit = m->super.tail + m->journal.ring_bytes;
 	bool more = false;
@@ -179,16 +179,16 @@ static void scan(struct gn_mirror *m)
 			if (record->op != GN_JOURNAL_PAD && !(record->flags & GN_JOURNAL_MORE))
 				m->scan_end = m->scan;
 		} else if (more && m->scan < limit && m->spill_begin != m->scan) {
-			gn_mirror_spill(m, m->scan, limit);
+			gn_vmirror_spill(m, m->scan, limit);
 		} else if (more && m->spill_begin == m->scan && !m->spill_end) {
-			gn_mirror_spill(m, m->scan, limit);
+			gn_vmirror_spill(m, m->scan, limit);
 		} else {
 			end_scan(m);
 		}
 	}
 }
 
-void gn_mirror_load(struct gn_mirror *m)
+void gn_vmirror_load(struct gn_vmirror *m)
 {
 	if ((m->load_busy || m->spill_busy) && m->now_us - m->load_since_us > m->config.patience_us)
 		m->untracked = true; /* writes need not wait any longer */
@@ -198,7 +198,7 @@ void gn_mirror_load(struct gn_mirror *m)
 	case READ_META:
 		m->load_since_us = m->now_us;
 		m->spill_begin = m->spill_end = 0;
-		load_io(m, GN_VOLUME_READ, 0, m->meta, GN_MIRROR_META_BYTES);
+		load_io(m, GN_VOLUME_READ, 0, m->meta, GN_VMIRROR_META_BYTES);
 		break;
 	case CHECK_META:
 		check_lease(m);
@@ -222,8 +222,8 @@ void gn_mirror_load(struct gn_mirror *m)
 
 static void on_spill(struct gn_volume_request *io, int error)
 {
-	struct gn_mirror *m =
-	        (struct gn_mirror *)((char *)io - offsetof(struct gn_mirror, spill_io));
+	struct gn_vmirror *m =
+	        (struct gn_vmirror *)((char *)io - offsetof(struct gn_vmirror, spill_io));
 
 	m->spill_busy = false;
 	if (!error) {
@@ -234,10 +234,10 @@ static void on_spill(struct gn_volume_request *io, int error)
 	if (m->phase == GN_REPLICA_LOADING)
 		load_failed(m, error);
 	else
-		gn_mirror_journal_failed(m, error);
+		gn_vmirror_journal_failed(m, error);
 }
 
-void gn_mirror_spill(struct gn_mirror *m, uint64_t begin, uint64_t limit)
+void gn_vmirror_spill(struct gn_vmirror *m, uint64_t begin, uint64_t limit)
 {
 	struct gn_volume_request *io = &m->spill_io;
 	uint64_t size = m->journal.ram_bytes - begin % m->journal.ram_bytes;
@@ -263,22 +263,22 @@ void gn_mirror_spill(struct gn_mirror *m, uint64_t begin, uint64_t limit)
 
 /* ---- the commit cycle -------------------------------------------------------- */
 
-static struct gn_mirror *of_cycle(struct cycle *cycle)
+static struct gn_vmirror *of_cycle(struct cycle *cycle)
 {
-	return (struct gn_mirror *)((char *)cycle - offsetof(struct gn_mirror, cycle));
+	return (struct gn_vmirror *)((char *)cycle - offsetof(struct gn_vmirror, cycle));
 }
 
-static void give_up_cycle(struct gn_mirror *m)
+static void give_up_cycle(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
 
 	for (unsigned i = 0; i < cycle->n_sectors; i++)
 		gn_bitmap_failed(&m->bitmap, cycle->numbers[i]);
 	m->super_wanted |= cycle->has_super;
-	gn_mirror_journal_failed(m, cycle->error);
+	gn_vmirror_journal_failed(m, cycle->error);
 }
 
-static bool has_stale(const struct gn_mirror *m)
+static bool has_stale(const struct gn_vmirror *m)
 {
 	for (unsigned i = 0; i < sizeof m->bitmap.stale / 8; i++)
 		if (m->bitmap.stale[i])
@@ -286,7 +286,7 @@ static bool has_stale(const struct gn_mirror *m)
 	return false;
 }
 
-static void finish_cycle(struct gn_mirror *m)
+static void finish_cycle(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
 
@@ -308,15 +308,15 @@ static void finish_cycle(struct gn_mirror *m)
 	if (m->super_wanted || m->super.point != m->point)
 		return;
 	/* A write that could not wait is not in the new epoch. */
-	gn_mirror_event(m, m->phase == GN_REPLICA_RESUMING && (m->active.first || m->n_to_copy)
-	                           ? GN_REPLICA_DRAINED
-	                           : GN_REPLICA_MARKED);
+	gn_vmirror_event(m, m->phase == GN_REPLICA_RESUMING && (m->active.first || m->n_to_copy)
+	                            ? GN_REPLICA_DRAINED
+	                            : GN_REPLICA_MARKED);
 }
 
 static void on_flushed(struct gn_volume_request *io, int error)
 {
 	struct cycle *cycle = (struct cycle *)((char *)io - offsetof(struct cycle, flush));
-	struct gn_mirror *m = of_cycle(cycle);
+	struct gn_vmirror *m = of_cycle(cycle);
 
 	cycle->is_running = false;
 	cycle->error = error;
@@ -326,7 +326,7 @@ static void on_flushed(struct gn_volume_request *io, int error)
 		finish_cycle(m);
 }
 
-static void flush_cycle(struct gn_mirror *m)
+static void flush_cycle(struct gn_vmirror *m)
 {
 	struct gn_volume_request *io = &m->cycle.flush;
 
@@ -335,7 +335,7 @@ static void flush_cycle(struct gn_mirror *m)
 		on_flushed(io, -EIO); /* cannot be: its writes had more places */
 }
 
-static void end_write(struct gn_mirror *m, int error)
+static void end_write(struct gn_vmirror *m, int error)
 {
 	struct cycle *cycle = &m->cycle;
 
@@ -356,7 +356,7 @@ static void on_written(struct gn_volume_request *io, int error)
 	end_write(((struct cycle_write *)io)->mirror, error);
 }
 
-static void add_write(struct gn_mirror *m, uint64_t offset, void *data, uint64_t size)
+static void add_write(struct gn_vmirror *m, uint64_t offset, void *data, uint64_t size)
 {
 	struct cycle_write *write = &m->cycle.writes[m->cycle.n_writes++];
 
@@ -370,7 +370,7 @@ static void add_write(struct gn_mirror *m, uint64_t offset, void *data, uint64_t
 	                                       .done = on_written};
 }
 
-static void add_bitmap(struct gn_mirror *m)
+static void add_bitmap(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
 	int number;
@@ -385,7 +385,7 @@ static void add_bitmap(struct gn_mirror *m)
 	}
 }
 
-static void add_super(struct gn_mirror *m)
+static void add_super(struct gn_vmirror *m)
 {
 	struct gn_journal_super *super = m->cycle.super;
 
@@ -407,7 +407,7 @@ static void add_super(struct gn_mirror *m)
 }
 
 /* The records of 'epoch' that are complete, once the superblock names that epoch. */
-static void add_records(struct gn_mirror *m)
+static void add_records(struct gn_vmirror *m)
 {
 	struct gn_journal *journal = &m->journal;
 	uint64_t at = journal->written;
@@ -428,7 +428,7 @@ static void add_records(struct gn_mirror *m)
 	m->cycle.until = at;
 }
 
-static void want_tail(struct gn_mirror *m)
+static void want_tail(struct gn_vmirror *m)
 {
 	uint64_t behind = m->journal.flushed - m->journal.tail;
 
@@ -437,7 +437,7 @@ static void want_tail(struct gn_mirror *m)
 		m->super_wanted = true;
 }
 
-static void submit_cycle(struct gn_mirror *m)
+static void submit_cycle(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
 	unsigned n = cycle->n_writes;
@@ -453,14 +453,14 @@ static void submit_cycle(struct gn_mirror *m)
 	}
 }
 
-void gn_mirror_commit(struct gn_mirror *m)
+void gn_vmirror_commit(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
 	bool with_super;
 
 	if (cycle->is_running) {
 		if (!m->journal_failed && m->now_us - cycle->since_us > m->config.patience_us)
-			gn_mirror_journal_failed(m, -ETIMEDOUT);
+			gn_vmirror_journal_failed(m, -ETIMEDOUT);
 		return;
 	}
 	if (m->phase == GN_REPLICA_LOADING || m->phase == GN_REPLICA_LOST ||
@@ -484,7 +484,7 @@ void gn_mirror_commit(struct gn_mirror *m)
 
 /* ---- clearing bits ----------------------------------------------------------- */
 
-static void keep_active(struct gn_mirror *m)
+static void keep_active(struct gn_vmirror *m)
 {
 	uint32_t first, end;
 
@@ -499,8 +499,8 @@ static void keep_active(struct gn_mirror *m)
 
 static void on_sweep_flushed(struct gn_volume_request *io, int error)
 {
-	struct gn_mirror *m =
-	        (struct gn_mirror *)((char *)io - offsetof(struct gn_mirror, sweep_flush));
+	struct gn_vmirror *m =
+	        (struct gn_vmirror *)((char *)io - offsetof(struct gn_vmirror, sweep_flush));
 
 	m->sweep_busy = false;
 	if (error || m->phase != GN_REPLICA_LIVE || m->sweep_epoch != m->journal.epoch)
@@ -514,7 +514,7 @@ static void on_sweep_flushed(struct gn_volume_request *io, int error)
 /* A bit goes when both have the granule's last write durably, and no write came since the sweep
  * before. Without the primary's flush a power cut could take from it what the shadow has, and no
  * bit would tell. */
-void gn_mirror_sweep(struct gn_mirror *m)
+void gn_vmirror_sweep(struct gn_vmirror *m)
 {
 	struct gn_volume_request *io = &m->sweep_flush;
 

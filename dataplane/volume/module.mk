@@ -1,4 +1,4 @@
-volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_store.c mirror_apply.c \
+volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_store.c mirror_apply.c snapshot.c \
 	journal.c bitmap.c lease.c replica.c)
 PURE += $(addprefix dataplane/volume/,journal.c bitmap.c lease.c replica.c)
 URING_LIBS := -luring

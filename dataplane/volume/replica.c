@@ -57,6 +57,8 @@ static const struct step steps[] = {
 
 enum gn_replica_phase gn_replica_step(enum gn_replica_phase phase, enum gn_replica_event event)
 {
+	if (event == GN_REPLICA_ABANDONED)
+		return GN_REPLICA_FENCED;
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		if (steps[i].from == phase && steps[i].event == event)
 			return (enum gn_replica_phase)steps[i].to;

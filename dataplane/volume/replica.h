@@ -70,6 +70,7 @@ enum gn_replica_event {
 	GN_REPLICA_FEW_DIRTY, /* what is left to copy can be, while the journal fills */
 	GN_REPLICA_COPIED,    /* nothing is left to copy */
 	GN_REPLICA_LEVEL,     /* applied and flushed to the point where copying ended */
+	GN_REPLICA_ABANDONED, /* by control; means something to every phase */
 	GN_REPLICA_N_EVENTS,
 };
 

@@ -26,7 +26,7 @@
 #define DISK_BYTES    (N_SECTORS * SIM_SECTOR)
 #define GRANULE       4096u
 #define RAM_BYTES     65536u
-#define JOURNAL_BYTES (GN_MIRROR_META_BYTES + 2 * RAM_BYTES)
+#define JOURNAL_BYTES (GN_VMIRROR_META_BYTES + 2 * RAM_BYTES)
 #define DEPTH         16u
 #define MAX_SECTORS   48u
 #define N_HISTORIES   4u
@@ -63,8 +63,8 @@ struct guest_op {
 struct test {
 	struct sim_world world;
 	struct sim_store primary, shadow, journal;
-	struct gn_mirror *mirror;
-	enum gn_mirror_mode mode;
+	struct gn_vmirror *mirror;
+	enum gn_vmirror_mode mode;
 	struct guest_op guest[DEPTH];
 	struct history *histories[N_HISTORIES]; /* the newest first */
 	uint64_t answered_at[MAX_OPS];          /* of the newest history */
@@ -252,13 +252,13 @@ static void on_flush(struct test *t, const struct guest_op *op)
 static void on_change(struct test *t, const struct guest_op *op, int error)
 {
 	struct history *history = t->histories[0];
-	struct gn_mirror_status status;
+	struct gn_vmirror_status status;
 
 	history->ops[op->index].answered = true;
 	history->ops[op->index].failed = error;
 	t->answered_at[op->index] = ++t->n_answers;
-	gn_mirror_get_status(t->mirror, &status);
-	if (!error && t->mode == GN_MIRROR_IN_STEP && status.phase == GN_REPLICA_LIVE &&
+	gn_vmirror_get_status(t->mirror, &status);
+	if (!error && t->mode == GN_VMIRROR_IN_STEP && status.phase == GN_REPLICA_LIVE &&
 	    history->floor < op->index + 1) {
 		history->floor = op->index + 1;
 		t->n_in_step++;
@@ -322,7 +322,7 @@ static void choose(struct test *t, struct guest_op *op)
 
 static void submit(struct test *t)
 {
-	struct gn_volume *volume = gn_mirror_volume(t->mirror);
+	struct gn_volume *volume = gn_vmirror_volume(t->mirror);
 
 	for (unsigned i = 0; i < DEPTH; i++) {
 		struct guest_op *op = &t->guest[i];
@@ -343,7 +343,7 @@ static void submit(struct test *t)
 static bool start(struct test *t, uint64_t token)
 {
 	struct gn_status status = {.code = GN_OK};
-	struct gn_mirror_config config = {
+	struct gn_vmirror_config config = {
 	        .primary = &t->primary.volume,
 	        .shadow = &t->shadow.volume,
 	        .journal = &t->journal.volume,
@@ -362,7 +362,7 @@ static bool start(struct test *t, uint64_t token)
 	        .snapshots = {snapshot_start, snapshot_poll, snapshot_drop, t},
 	};
 
-	if (gn_mirror_create(&config, &t->mirror, &status) == 0)
+	if (gn_vmirror_create(&config, &t->mirror, &status) == 0)
 		return true;
 	fail(t, "create: %s", status.message);
 	return false;
@@ -370,7 +370,7 @@ static bool start(struct test *t, uint64_t token)
 
 static void forget_mirror(struct test *t)
 {
-	gn_volume_destroy(gn_mirror_volume(t->mirror));
+	gn_volume_destroy(gn_vmirror_volume(t->mirror));
 	t->mirror = NULL;
 	for (unsigned i = 0; i < DEPTH; i++)
 		t->guest[i].busy = false;
@@ -390,10 +390,10 @@ static void check_point(struct test *t)
 
 static void crash(struct test *t, bool power)
 {
-	struct gn_mirror_status status;
+	struct gn_vmirror_status status;
 	uint64_t stamps[N_SECTORS];
 
-	gn_mirror_get_status(t->mirror, &status);
+	gn_vmirror_get_status(t->mirror, &status);
 	if (t->trace)
 		printf("# %s at step %" PRIu64 " in %s\n", power ? "power cut" : "kill",
 		       t->world.steps, gn_replica_phase_name(status.phase));
@@ -431,7 +431,7 @@ static bool step(struct test *t, bool busy)
 	t->world.now_us += below(t, 1500);
 	if (busy)
 		submit(t);
-	gn_volume_poll(gn_mirror_volume(t->mirror));
+	gn_volume_poll(gn_vmirror_volume(t->mirror));
 	return !t->world.has_stopped && !t->failure[0];
 }
 
@@ -450,17 +450,17 @@ static void run(struct test *t, unsigned rounds, bool with_faults, bool spare_jo
 
 static bool is_settled(struct test *t)
 {
-	struct gn_mirror_status status;
+	struct gn_vmirror_status status;
 
-	gn_mirror_get_status(t->mirror, &status);
+	gn_vmirror_get_status(t->mirror, &status);
 	return status.phase == GN_REPLICA_LIVE && !status.lag_bytes &&
-	       !gn_mirror_volume(t->mirror)->n_in_flight;
+	       !gn_vmirror_volume(t->mirror)->n_in_flight;
 }
 
 /* All stores are well: in the end both are equal, and a clean stop leaves no bit. */
 static void settle(struct test *t)
 {
-	struct gn_mirror_status status;
+	struct gn_vmirror_status status;
 	uint64_t primary[N_SECTORS], shadow[N_SECTORS];
 	unsigned i;
 
@@ -468,7 +468,7 @@ static void settle(struct test *t)
 	t->primary.error_percent = 0;
 	for (i = 0; i < 20000 && step(t, i < 20) && !is_settled(t); i++)
 		;
-	gn_mirror_get_status(t->mirror, &status);
+	gn_vmirror_get_status(t->mirror, &status);
 	if (!is_settled(t))
 		fail(t, "it stays %s: %s", gn_replica_phase_name(status.phase),
 		     gn_replica_reason_text(status.reason));
@@ -481,11 +481,11 @@ static void settle(struct test *t)
 	check_prefix(t, shadow, "settled");
 	if (memcmp(primary, shadow, sizeof primary) != 0)
 		fail(t, "primary and shadow differ in the end");
-	gn_mirror_stop(t->mirror, false);
-	for (i = 0; i < 20000 && !gn_mirror_is_idle(t->mirror); i++)
+	gn_vmirror_stop(t->mirror, false);
+	for (i = 0; i < 20000 && !gn_vmirror_is_idle(t->mirror); i++)
 		step(t, false);
-	gn_mirror_get_status(t->mirror, &status);
-	if (!gn_mirror_is_idle(t->mirror) || status.dirty_bytes)
+	gn_vmirror_get_status(t->mirror, &status);
+	if (!gn_vmirror_is_idle(t->mirror) || status.dirty_bytes)
 		fail(t, "it does not stop cleanly");
 	forget_mirror(t);
 }
@@ -494,18 +494,18 @@ static void settle(struct test *t)
 static void check_fence(struct test *t)
 {
 	uint64_t before = t->shadow.clock;
-	struct gn_mirror_status status;
+	struct gn_vmirror_status status;
 
 	if (!start(t, 2))
 		return;
 	for (unsigned i = 0; i < 200; i++)
 		step(t, true);
-	gn_mirror_get_status(t->mirror, &status);
+	gn_vmirror_get_status(t->mirror, &status);
 	if (status.phase != GN_REPLICA_FENCED || t->shadow.clock != before)
 		fail(t, "a mirror with an old lease wrote");
 	for (unsigned i = 0; i < 200; i++)
 		step(t, false);
-	if (gn_mirror_volume(t->mirror)->n_in_flight)
+	if (gn_vmirror_volume(t->mirror)->n_in_flight)
 		fail(t, "a fenced mirror keeps requests");
 	forget_mirror(t);
 }
@@ -522,7 +522,7 @@ static void init(struct test *t, uint64_t seed, bool trace)
 	sim_store_init(&t->shadow, &t->world, DISK_BYTES);
 	sim_store_init(&t->journal, &t->world, JOURNAL_BYTES);
 	new_history(t, zero);
-	t->mode = below(t, 2) ? GN_MIRROR_IN_STEP : GN_MIRROR_ASYNC;
+	t->mode = below(t, 2) ? GN_VMIRROR_IN_STEP : GN_VMIRROR_ASYNC;
 	t->flush_chance = (unsigned)below(t, 3);
 	t->in_bursts = below(t, 2);
 }
@@ -608,7 +608,7 @@ static bool run_one(uint64_t seed, uint64_t stop, bool power, bool trace, struct
 		abort();
 	init(t, seed, trace);
 	if (stop) /* half of the seeds in each mode */
-		t->mode = seed % 2 ? GN_MIRROR_ASYNC : GN_MIRROR_IN_STEP;
+		t->mode = seed % 2 ? GN_VMIRROR_ASYNC : GN_VMIRROR_IN_STEP;
 	if (stop)
 		*was_stopped = stopped_schedule(t, stop, power);
 	else

@@ -1,0 +1,193 @@
+/* snapshot.c - snapshots of a shadow's file, by a thread per snapshot. */
+#include "dataplane/volume/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct gn_snapshots {
+	char *path, *point, *temporary;
+	int fd;
+	pthread_t thread;
+	bool has_thread;
+	bool drops;         /* the thread removes the snapshot */
+	_Atomic int result; /* 0 while it runs */
+};
+
+static int copy_range(int from, int to, off_t at, off_t end)
+{
+	while (at < end) {
+		off_t in = at, out = at;
+		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		at += n;
+	}
+	return 0;
+}
+
+static int copy_data(int from, int to, off_t size)
+{
+	off_t at = 0;
+	int err = ftruncate(to, size) != 0 ? -errno : 0;
+
+	while (!err && at < size) {
+		off_t data = lseek(from, at, SEEK_DATA);
+		off_t hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
+
+		if (data < 0 || hole < 0)
+			return errno == ENXIO ? 0 : -errno;
+		err = copy_range(from, to, data, hole);
+		at = hole;
+	}
+	return err;
+}
+
+static int fill(int from, int to)
+{
+	struct stat st;
+	int err = 0;
+
+	if (ioctl(to, FICLONE, from) != 0)
+		err = fstat(from, &st) != 0 ? -errno : copy_data(from, to, st.st_size);
+	if (!err && fsync(to) != 0)
+		err = -errno;
+	return err;
+}
+
+static int sync_directory(const char *path)
+{
+	char copy[4096];
+	int fd, err;
+
+	snprintf(copy, sizeof copy, "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = fsync(fd) != 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int take(const struct gn_snapshots *snapshots)
+{
+	char own[32];
+	int from, to, err;
+
+	/* Of its own: not O_DIRECT. */
+	snprintf(own, sizeof own, "/proc/self/fd/%d", snapshots->fd);
+	from = open(own, O_RDONLY | O_CLOEXEC);
+	if (from < 0)
+		return -errno;
+	to = open(snapshots->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	err = to < 0 ? -errno : fill(from, to);
+	if (!err && rename(snapshots->temporary, snapshots->point) != 0)
+		err = -errno;
+	if (!err)
+		err = sync_directory(snapshots->point);
+	else if (to >= 0)
+		unlink(snapshots->temporary);
+	if (to >= 0)
+		close(to);
+	close(from);
+	return err;
+}
+
+static void *run(void *arg)
+{
+	struct gn_snapshots *snapshots = arg;
+	int err = 0;
+
+	if (!snapshots->drops)
+		err = take(snapshots);
+	else if (unlink(snapshots->point) != 0)
+		err = -errno;
+	snapshots->result = err ? err : 1;
+	return NULL;
+}
+
+static void join(struct gn_snapshots *snapshots)
+{
+	if (snapshots->has_thread)
+		pthread_join(snapshots->thread, NULL);
+	snapshots->has_thread = false;
+}
+
+static int start_thread(struct gn_snapshots *snapshots, bool drops)
+{
+	int err;
+
+	join(snapshots); /* only the removal of the one before can still run, for a moment */
+	snapshots->drops = drops;
+	snapshots->result = 0;
+	err = -pthread_create(&snapshots->thread, NULL, run, snapshots);
+	snapshots->has_thread = !err;
+	return err;
+}
+
+static int start(void *context)
+{
+	return start_thread(context, false);
+}
+
+static int poll_result(void *context)
+{
+	struct gn_snapshots *snapshots = context;
+	int result = snapshots->result;
+
+	if (result)
+		join(snapshots);
+	return result;
+}
+
+static void drop(void *context)
+{
+	/* One that stays is replaced by the next. */
+	(void)start_thread(context, true);
+}
+
+struct gn_vmirror_snapshots gn_snapshots_ops(struct gn_snapshots *snapshots)
+{
+	return (struct gn_vmirror_snapshots){start, poll_result, drop, snapshots};
+}
+
+void gn_snapshots_destroy(struct gn_snapshots *snapshots)
+{
+	if (!snapshots)
+		return;
+	join(snapshots);
+	free(snapshots->path);
+	free(snapshots->point);
+	free(snapshots->temporary);
+	free(snapshots);
+}
+
+struct gn_snapshots *gn_snapshots_create(const char *path, int fd)
+{
+	struct gn_snapshots *snapshots = calloc(1, sizeof *snapshots);
+
+	if (!snapshots)
+		return NULL;
+	snapshots->fd = fd;
+	snapshots->path = strdup(path);
+	if (asprintf(&snapshots->point, "%s.point", path) < 0)
+		snapshots->point = NULL;
+	if (asprintf(&snapshots->temporary, "%s.point.new", path) < 0)
+		snapshots->temporary = NULL;
+	if (snapshots->path && snapshots->point && snapshots->temporary)
+		return snapshots;
+	gn_snapshots_destroy(snapshots);
+	return NULL;
+}
