@@ -56,9 +56,12 @@ class Guest:
             except OSError:
                 connection.close()
                 if time.monotonic() > end or self.process.poll() is not None:
-                    with open(f"{self.directory}/log", encoding="utf-8") as log:
-                        raise RuntimeError("QEMU does not start: " + log.read()) from None
+                    raise RuntimeError("QEMU does not start: " + self.log()) from None
                 time.sleep(0.05)
+
+    def log(self):
+        with open(f"{self.directory}/log", encoding="utf-8", errors="replace") as file:
+            return file.read()[-1000:]
 
     # ---- monitor ----
 
@@ -66,7 +69,7 @@ class Guest:
         while b"\n" not in self.answers:
             chunk = self.monitor.recv(65536)
             if not chunk:
-                raise RuntimeError("QEMU closed its monitor")
+                raise RuntimeError("QEMU closed its monitor: " + self.log())
             self.answers += chunk
         line, self.answers = self.answers.split(b"\n", 1)
         return json.loads(line)

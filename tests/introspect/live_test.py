@@ -67,7 +67,10 @@ class World:
         self.write("board.yaml", "name: devbox\ncompatible: gnomon,devbox\nidle: backoff\n"
                    "main_lcore: 0\nworkers: [1]\nhugepages: false\nmemory_mib: 64\nmbufs: 2048\n")
         self.write("dp.yaml", f"board: {d}/board.yaml\nrun_dir: {d}\nstate_dir: {d}/state\n"
-                   f"file_prefix: gnl{os.getpid()}\nports:\n  - {{name: ports/a-net0, vm: {VM}}}\n")
+                   f"file_prefix: gnl{os.getpid()}\nports:\n  - {{name: ports/a-net0, vm: {VM}}}\n"
+                   f"volumes:\n  - {{name: volumes/a-vda, vm: {VM}, path: {d}/disk.raw}}\n")
+        with open(f"{d}/disk.raw", "wb") as disk:
+            disk.truncate(8 << 20)
         self.write("in.yaml", f"run_dir: {d}\nperiod_ms: {period_ms}\n")
 
     def write(self, name, text):
@@ -99,21 +102,27 @@ class World:
             for sample in json.loads(line).get("samples", []):
                 self.samples.append(sample)
 
-    def boot(self, cpus=2):
+    def boot(self, cpus=2, device="net"):
+        """A guest whose only device is a network port or a disk."""
         for name in ("vmlinuz", "initramfs.gz"):
             if not os.path.exists(f"{BUILD}/guest/{name}"):
                 raise Skip(f"{BUILD}/guest/{name} is not built")
+        socket, extra = {
+            "net": ("a-net0", ["-netdev", "vhost-user,id=n,chardev=c",
+                               "-device", "virtio-net-pci,netdev=n,vectors=0"]),
+            "disk": ("a-vda", ["-device", "vhost-user-blk-pci,chardev=c,num-queues=1,vectors=0"]),
+        }[device]
         self.guest = Guest(
             f"{BUILD}/guest/vmlinuz", f"{BUILD}/guest/initramfs.gz", cpus, 256,
-            extra=["-chardev", f"socket,id=c,path={self.directory}/vhost/a-net0.sock,reconnect=1",
-                   "-netdev", "vhost-user,id=n,chardev=c",
-                   "-device", "virtio-net-pci,netdev=n,vectors=0"])
+            extra=["-chardev", f"socket,id=c,path={self.directory}/vhost/{socket}.sock,reconnect=1",
+                   *extra])
         self.guest.wait_ready()
-        self.guest.run("ip link set eth0 up")
+        if device == "net":
+            self.guest.run("ip link set eth0 up")
 
-    def next_sample(self, condition, seconds=60):
-        """First sample from now on that meets the condition."""
-        first = len(self.samples)
+    def next_sample(self, condition, seconds=60, first=None):
+        """First sample from now, or from number 'first' on, that meets the condition."""
+        first = len(self.samples) if first is None else first
         return wait_for(
             lambda: next((s for s in self.samples[first:] if condition(s["guest"])), None),
             seconds, lambda: f"no such sample in {len(self.samples) - first}; the last: "
@@ -209,8 +218,9 @@ def test_paused(w):
 
 def test_killed_parser(w):
     parser = w.parser()
+    first = len(w.samples)
     os.kill(parser, signal.SIGKILL)
-    sample = w.next_sample(lambda g: state(g) == "UNSUPPORTED")
+    sample = w.next_sample(lambda g: state(g) == "UNSUPPORTED", first=first)
     expect("ended unexpectedly" in sample["guest"]["reason"], sample["guest"]["reason"])
     w.ready()
     expect(w.parser() != parser, "the same parser")
@@ -229,36 +239,41 @@ def test_dataplane_restarted(w):
     expect(w.parser() == parser, "the parser was started anew")
 
 
+def processes(guest):
+    return number(guest.get("tasks", {}), "processes")
+
+
 def test_reset(w):
-    before = w.ready()["guest"]
-    old = next(p for p in before["top"] if p["pid"] == 1)
+    w.guest.run("i=0; while [ $i -lt 60 ]; do sleep 1000 & i=$((i+1)); done")
+    w.next_sample(lambda g: state(g) == "READY" and processes(g) > 100)
     w.guest.reset()
     w.guest.wait_ready()
     w.guest.run("ip link set eth0 up")
     from_s = time.monotonic()
-    sample = w.next_sample(lambda g: state(g) == "READY" and any(
-        p["pid"] == 1 and number(p, "cpu_total_us") < number(old, "cpu_total_us")
-        for p in g["top"]))
+    sample = w.next_sample(lambda g: state(g) == "READY" and 10 < processes(g) < 100)
     print(f"# found again {time.monotonic() - from_s:.2f} s after the guest was up; "
           f"bootstrap {number(sample['guest'], 'bootstrap_us')} us of CPU time")
 
 
 def test_guest_goes(w):
+    first = len(w.samples)
     w.guest.close()
     w.guest = None
-    sample = w.next_sample(lambda g: state(g) == "NO_MEMORY")
+    sample = w.next_sample(lambda g: state(g) == "NO_MEMORY", first=first)
     expect(sample["vm"] == VM, sample["vm"])
     wait_for(lambda: not children(w.introspect.pid), 20, "the end of its parser")
 
 
 def test_dies_of_shortened_memory(w):
-    """A front end that takes its memory away kills one parser, nothing else."""
-    w.boot(1)
+    """Memory that came by way of a disk. A front end that takes it away kills one parser,
+    nothing else."""
+    w.boot(1, "disk")
     w.ready()
     parser = w.parser()
     w.guest.freeze()
+    first = len(w.samples)
     os.truncate(w.guest.memory, 4096)
-    w.next_sample(lambda g: state(g) == "UNSUPPORTED")
+    w.next_sample(lambda g: state(g) == "UNSUPPORTED", first=first)
     expect(w.introspect.poll() is None, "gnomon-introspect died too")
     expect(not os.path.exists(f"/proc/{parser}"), "the parser lives")
     expect(w.dataplane.poll() is None, "the dataplane died")
@@ -278,7 +293,7 @@ TESTS = [
     ("a killed dataplane changes nothing", test_dataplane_restarted),
     ("a reset guest is found again", test_reset),
     ("a guest that goes is given up", test_guest_goes),
-    ("memory that is taken away ends one parser only", test_dies_of_shortened_memory),
+    ("a disk's memory that is taken away ends one parser only", test_dies_of_shortened_memory),
     ("SIGTERM ends it cleanly", test_clean_end),
 ]
 
