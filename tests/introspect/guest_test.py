@@ -3,6 +3,7 @@
 passes over a guest that forks all the time, and signs of failure when it fails."""
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -192,6 +193,7 @@ TESTS = [
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that guests end too
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     failed = 0
     for number, (name, test) in enumerate(TESTS, 1):

@@ -3,6 +3,7 @@
 table layout, per-CPU RSS counters) and 6.1 on arm64 (no data symbols in the symbol table)."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -74,6 +75,7 @@ TESTS = [("kernel 6.12 on x86-64", test_6_12), ("kernel 6.1 on arm64", test_arm6
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that guests end too
     failed = 0
     for number, (name, test) in enumerate(TESTS, 1):
         try:

@@ -312,6 +312,7 @@ def run(w, number_, name, test):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that guests end too
     try:
         with World() as w:
             w.start_dataplane()
