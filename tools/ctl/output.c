@@ -80,7 +80,9 @@ static int line_of(const char *text, int columns)
 		return cut;
 	while (at > 0 && text[at] != ' ')
 		at--;
-	return at ? at : cut;
+	while (at > 0 && text[at - 1] == ' ')
+		at--;
+	return at || text[0] == ' ' ? at : cut;
 }
 
 void gn_output_wrap(const char *text, int indent, int width, FILE *out)
