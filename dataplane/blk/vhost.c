@@ -477,6 +477,6 @@ void gn_blk_vhost_close(struct gn_blk *blk)
 	pthread_mutex_unlock(&blk->lock);
 	rte_vhost_driver_unregister(blk->socket_path);
 	gn_blk_inflight_unmap(&blk->inflight);
-	gn_guard_close(blk->vid);
+	gn_guard_forget(blk->socket_path);
 	leave_registry(blk);
 }

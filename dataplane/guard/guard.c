@@ -619,3 +619,15 @@ void gn_guard_close(int vid)
 	front_ends[vid] = NULL;
 	pthread_mutex_unlock(&lock);
 }
+
+void gn_guard_forget(const char *path)
+{
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < RTE_MAX_VHOST_DEVICE; i++) {
+		if (!front_ends[i] || strcmp(front_ends[i]->path, path) != 0)
+			continue;
+		free(front_ends[i]);
+		front_ends[i] = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+}

@@ -10,10 +10,10 @@
  * rte_vhost can take it; the rest is refused, counted, and its descriptors are closed.
  *
  * Use: gn_guard_open() in new_connection, gn_guard_check() first of all in pre_msg_handle,
- * gn_guard_close() in destroy_connection and whenever the socket is unregistered.
+ * gn_guard_close() in destroy_connection, gn_guard_forget() once a socket is unregistered.
  * fault.h catches what a message cannot show: memory that is taken away later.
  *
- * Threads: rte_vhost's event thread; gn_guard_close() also from control. The counter from
+ * Threads: rte_vhost's event thread; gn_guard_forget() from control. The counter from
  * any. */
 #ifndef GN_DATAPLANE_GUARD_H
 #define GN_DATAPLANE_GUARD_H
@@ -29,6 +29,10 @@
  * time, which also bounds the devices that a front end can use up. -EINVAL, -ENOENT. */
 int gn_guard_open(int vid, unsigned n_vrings);
 void gn_guard_close(int vid);
+
+/* Closes every front end of the socket at 'path', of whose end rte_vhost does not tell. By path,
+ * since rte_vhost may have given its number to another socket's front end by now. */
+void gn_guard_forget(const char *path);
 
 /* Returns NULL when the message may be handled. Otherwise it must not be: its descriptors are
  * closed already, return RTE_VHOST_MSG_RESULT_ERR; the text says why, for the log. */

@@ -444,6 +444,18 @@ static void allows_one_front_end_per_socket(void **state)
 	close(second_server);
 }
 
+/* rte_vhost's number of an unregistered socket's front end goes to the next that connects: which
+ * must keep its guard. */
+static void forgetting_a_socket_spares_the_numbers_next_user(void **state)
+{
+	struct gn_guard_message m = message(1, 0);
+
+	gn_guard_forget("/tmp/another.sock");
+	assert_null(gn_guard_check(VID, &m));
+	gn_guard_forget(socket_path);
+	assert_non_null(gn_guard_check(VID, &m));
+}
+
 static void limits_how_long_a_front_end_may_stall(void **state)
 {
 	struct timeval limit = {0};
@@ -491,6 +503,7 @@ int main(void)
 	        CASE(refuses_bad_inflight_buffers),
 	        CASE(refuses_a_log_larger_than_its_file),
 	        CASE(allows_one_front_end_per_socket),
+	        CASE(forgetting_a_socket_spares_the_numbers_next_user),
 	        CASE(limits_how_long_a_front_end_may_stall),
 	        CASE(survives_memory_that_is_taken_away),
 	};

@@ -41,7 +41,6 @@ struct vhost_port {
 	/* Written by rte_vhost's thread, read by the lcore. */
 	_Atomic uint32_t enabled;      /* rings, one bit each */
 	_Atomic int kicks[MAX_VRINGS]; /* mailbox: NO_FD or a descriptor to take over */
-	_Atomic int connection;        /* newest vid, for the guard */
 
 	/* Owner: lcore. */
 	int vid; /* -1: no front end */
@@ -224,12 +223,22 @@ struct handover {
 	int vid;
 };
 
-/* 'vid' -1 takes the device back. */
 static void hand_over(void *arg)
 {
 	struct handover *h = arg;
 
 	h->v->vid = h->vid;
+	vhost_refresh(&h->v->port);
+}
+
+/* Not when its successor is there already. */
+static void take_back(void *arg)
+{
+	struct handover *h = arg;
+
+	if (h->v->vid != h->vid)
+		return;
+	h->v->vid = -1;
 	vhost_refresh(&h->v->port);
 }
 
@@ -247,10 +256,10 @@ static int new_device(int vid)
 
 static void destroy_device(int vid)
 {
-	struct handover h = {port_of(vid), -1};
+	struct handover h = {port_of(vid), vid};
 
 	if (h.v)
-		gn_worker_call(h.v->port.worker, hand_over, &h);
+		gn_worker_call(h.v->port.worker, take_back, &h);
 }
 
 /* A duplicate, so that rte_vhost may close its own at any time. A blocking descriptor would
@@ -319,7 +328,6 @@ static int new_connection(int vid)
 		return -1;
 	}
 	atomic_store(&v->enabled, 0);
-	atomic_store(&v->connection, vid);
 	return 0;
 }
 
@@ -327,10 +335,8 @@ static void destroy_connection(int vid)
 {
 	struct vhost_port *v = port_of(vid);
 
-	if (v) {
+	if (v)
 		gn_ram_revoke(v->socket_path);
-		atomic_compare_exchange_strong(&v->connection, &(int){vid}, -1);
-	}
 	gn_guard_close(vid);
 }
 
@@ -424,7 +430,7 @@ static void vhost_stop(struct gn_port *port)
 
 	if (v->registered) {
 		rte_vhost_driver_unregister(v->socket_path); /* tells of no disconnection */
-		gn_guard_close(atomic_load(&v->connection));
+		gn_guard_forget(v->socket_path);
 	}
 	v->registered = false;
 	pthread_mutex_lock(&ports_mutex);
@@ -481,7 +487,6 @@ int gn_port_vhost_create(struct gn_worker *worker, const struct gn_port_config *
 	strcpy(v->socket_path, config->socket_path);
 	v->pool = config->pool;
 	v->vid = -1;
-	atomic_init(&v->connection, -1);
 	for (i = 0; i < MAX_VRINGS; i++) {
 		v->fds[i] = NO_FD;
 		atomic_init(&v->kicks[i], NO_FD);
