@@ -337,6 +337,19 @@ static void finish(struct process *process)
 		close(process->lock_fd);
 }
 
+/* Also what more workers do and do not bring. */
+static void print_good(const struct process *process)
+{
+	const struct gn_board *board = process->board;
+
+	printf("%s and %s are good\n", process->config_path, process->config->board);
+	if (board->workers_count == 1)
+		printf("lcore %u runs the network and the volumes\n", board->workers[0]);
+	else
+		printf("lcore %u runs the whole network, the other %u only volumes\n",
+		       board->workers[0], board->workers_count - 1);
+}
+
 int main(int argc, char **argv)
 {
 	struct process process = {.lock_fd = -1};
@@ -347,7 +360,7 @@ int main(int argc, char **argv)
 	gn_log_init(PROCESS, GN_LOG_INFO);
 	code = load(&process) ? 1 : 0;
 	if (!code && process.check_only) {
-		printf("%s and %s are good\n", process.config_path, process.config->board);
+		print_good(&process);
 	} else if (!code) {
 		code = start(&process) ? 1 : 0;
 		if (!code) {

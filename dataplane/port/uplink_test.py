@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "../../tests/hostile"))
-from dataplane import Dataplane, Load, Tap, missing  # noqa: E402
+from dataplane import Dataplane, Load, Tap, missing, program  # noqa: E402
 
 TRUNK, TAPS = "gntap0", ("gntap1", "gntap2")
 USER = "nobody"
@@ -218,6 +218,26 @@ def signals_do_no_harm(tap, plane):
     tap.check("it survives a full queue of signals", plane.is_alive())
 
 
+def check_says_who_does_what(tap, plane):
+    """More workers do not make the network faster: the operator must hear of it."""
+    path = f"{plane.directory}/board.yaml"
+    with open(path, encoding="utf-8") as file:
+        board = json.load(file)
+    said = []
+    for workers in ([1], [3, 1, 2]):
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**board, "workers": workers}, file)
+        said.append(subprocess.run([program("gnomon-dataplane"), "--check", "--config",
+                                    f"{plane.directory}/dataplane.yaml"], check=False,
+                                   capture_output=True, text=True).stdout)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(board, file)
+    tap.check("--check says which lcores run what",
+              "lcore 1 runs the network and the volumes" in said[0]
+              and "lcore 3 runs the whole network, the other 2 only volumes" in said[1],
+              said)
+
+
 def sockets_belong_to_the_user(tap, plane):
     uid = pwd.getpwnam(USER).pw_uid
     plane.call("CreatePort", "name=ports/c", "kind=VHOST_USER", "vm=vms/c")
@@ -255,6 +275,7 @@ def main():
         finally:
             retagger.end()
         signals_do_no_harm(tap, plane)
+        check_says_who_does_what(tap, plane)
         sockets_belong_to_the_user(tap, plane)
     finally:
         code = plane.end()
