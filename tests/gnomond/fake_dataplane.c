@@ -190,8 +190,7 @@ static void update_volume_mirror(void *context, struct gn_channel_call *call,
 static gn_channel_handler *const handlers[] = {
         get_status,    create_port,  delete_port,  list_ports,    create_volume,
         delete_volume, list_volumes, clone_volume, create_mirror, update_mirror,
-        delete_mirror, list_mirrors, update_meter, list_meters,
-        update_volume_mirror,
+        delete_mirror, list_mirrors, update_meter, list_meters,   update_volume_mirror,
 };
 
 struct gn_fake_dataplane *gn_fake_dataplane_create(const char *run_dir)
