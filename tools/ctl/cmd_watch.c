@@ -53,9 +53,10 @@ static void print_event(void *context, const char *topic, const ProtobufCMessage
 		gn_json_print(message, 1, stdout);
 		return;
 	}
-	gn_output_line("%s.%03u  %-15s %s", gn_format_clock(event->wall_us, when, sizeof when),
-	               (unsigned)(event->wall_us / 1000 % 1000), event->kind,
-	               event->text[0] ? event->text : event->resource);
+	gn_output_line("%s.%03u  %-14s  %-12s  %s",
+	               gn_format_clock(event->wall_us, when, sizeof when),
+	               (unsigned)(event->wall_us / 1000 % 1000), event->kind, event->resource,
+	               event->text);
 }
 
 /* Tells when the card goes and comes. Returns false when it never came. */
