@@ -188,6 +188,66 @@ def killed(mode):
     return lambda directory: lives(directory, body)
 
 
+def block_of(number, blocks):
+    """As in sequence.c."""
+    mask = (1 << 64) - 1
+    z = number * 0x9e3779b97f4a7c15 & mask
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9 & mask
+    z = (z ^ z >> 27) * 0x94d049bb133111eb & mask
+    return (z ^ z >> 31) % blocks
+
+
+def prefix_of(path):
+    """How many of the numbered writes the image has, which must be the first ones, whole."""
+    with open(path, "rb") as file:
+        image = file.read()
+    blocks = len(image) // 4096
+    found = [int.from_bytes(image[i * 4096:i * 4096 + 8], "little") for i in range(blocks)]
+    expected = [0] * blocks
+    for number in range(1, max(found) + 1):
+        expected[block_of(number, blocks)] = number
+    for i, number in enumerate(expected):
+        assert image[i * 4096:(i + 1) * 4096] == number.to_bytes(8, "little") * 512, \
+            f"not a prefix: block {i} has write {found[i]}, not {number}, in one of {max(found)}"
+    return max(found)
+
+
+def prefix(mode):
+    """The consistent point that is kept after a kill has exactly the first so many writes."""
+    def case(directory):
+        dataplane = Dataplane(directory)
+        writer = None
+        dataplane.start()
+        try:
+            dataplane.create()
+            # So slow that the point is still there to be looked at.
+            dataplane.mirror(mode)
+            dataplane.wait_in_step()
+            dataplane.mirror(mode, "mirror.resync_bytes_per_s=1000000")
+            writer = subprocess.Popen([program("gn-fe-sequence"), dataplane.socket],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            wait_for(lambda: int(dataplane.status().get("writes", 0)) > 2000, 30, dataplane.status)
+            dataplane.end(signal.SIGKILL)
+            words = writer.communicate(timeout=30)[0].split()
+            acknowledged = int(words[1])
+            assert acknowledged > 2000, words
+            dataplane.start()
+            point = f"{dataplane.shadow}.point"
+            wait_for(lambda: os.path.exists(point), 30, dataplane.status)
+            writes = prefix_of(point)
+            assert writes >= (acknowledged if mode == "IN_STEP" else 1000), (writes, acknowledged)
+            assert dataplane.status()["state"] == "SYNCING", dataplane.status()
+            dataplane.mirror(mode)
+            check_equal(dataplane)
+            wait_for(lambda: not os.path.exists(point), 10, lambda: f"{point} stays")
+        finally:
+            if writer and writer.poll() is None:
+                writer.kill()
+                writer.communicate()
+            dataplane.end(signal.SIGKILL)
+    return case
+
+
 def orderly_restart(directory):
     """After an orderly end nothing has to be copied."""
     dataplane = Dataplane(directory)
@@ -246,6 +306,8 @@ def refused(directory):
 def main():
     cases = [("a live disk is synchronised, and off and on again", first_synchronisation),
              ("kill -9, async", killed("ASYNC")), ("kill -9, in step", killed("IN_STEP")),
+             ("the kept point is a prefix, async", prefix("ASYNC")),
+             ("the kept point is a prefix, in step", prefix("IN_STEP")),
              ("an orderly restart copies nothing", orderly_restart),
              ("what cannot be is refused", refused)]
     print(f"1..{len(cases)}")
