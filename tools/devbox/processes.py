@@ -119,19 +119,22 @@ class Hugepages:
             self.stop()
 
     def start(self):
-        missing = self.needed - free_hugepages()
-        if missing <= 0:
-            return self
         before = self._total()
-        with open(self.PATH, "w", encoding="ascii") as file:
-            file.write(str(before + missing))
-        self.added = self._total() - before
-        if self.note:
-            with open(self.note, "w", encoding="ascii") as file:
-                file.write(str(self.added))
-        if self.added < missing:
+        # More than once: pages that others hold beyond the total are counted into it first.
+        for _ in range(3):
+            missing = self.needed - free_hugepages()
+            if missing <= 0:
+                return self
+            with open(self.PATH, "w", encoding="ascii") as file:
+                file.write(str(self._total() + missing))
+            self.added = max(0, self._total() - before)
+            if self.note:
+                with open(self.note, "w", encoding="ascii") as file:
+                    file.write(str(self.added))
+        missing = self.needed - free_hugepages()
+        if missing > 0:
             self.stop()
-            raise Failed(f"only {self.added} of {missing} hugepages of 2 MiB could be had: free some "
+            raise Failed(f"{missing} of {self.needed} hugepages of 2 MiB could not be had: free some "
                          f"memory, or set 'hugepages: false' in the board file")
         return self
 
