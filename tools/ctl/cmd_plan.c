@@ -180,6 +180,7 @@ static void print_outcome(const Gnomon__V1__Action *a)
 static void print_plan(const Gnomon__V1__Plan *p)
 {
 	char made[GN_FORMAT_SIZE], changed[GN_FORMAT_SIZE], expires[GN_FORMAT_SIZE];
+	char date[GN_FORMAT_SIZE];
 	uint64_t now = gn_clock_wall_us();
 	bool is_pending = p->state == GNOMON__V1__PLAN__STATE__PENDING;
 
@@ -187,9 +188,10 @@ static void print_plan(const Gnomon__V1__Plan *p)
 	               p->must_move ? ": the VM must move, its host has no room" : "");
 	gn_output_field("why", "%s", p->reason);
 	gn_output_field(
-	        "made", "%s, changed %s%s%s", gn_format_when(p->created_us, now, made, sizeof made),
+	        "made", "%s, %s; changed %s%s%s", gn_format_date(p->created_us, date, sizeof date),
+	        gn_format_when(p->created_us, now, made, sizeof made),
 	        gn_format_when(p->updated_us, now, changed, sizeof changed),
-	        is_pending ? ", expires " : "",
+	        is_pending ? "; expires " : "",
 	        is_pending ? gn_format_when(p->expires_us, now, expires, sizeof expires) : "");
 	if (p->inputs)
 		print_inputs(p->inputs);

@@ -139,39 +139,50 @@ static const char *limit(int resource, int64_t value, const char *none, char *te
 	return value ? gn_format_demand(resource, value, text, GN_FORMAT_SIZE) : none;
 }
 
-static void add_resource(struct gn_table *table, const Gnomon__V1__ResourcePolicy *r)
+static void add_limits(struct gn_table *table, const Gnomon__V1__ResourcePolicy *r)
 {
 	char text[GN_FORMAT_SIZE];
 	int resource = (int)r->resource;
 
 	gn_table_add(table, "%s", gn_format_resource(resource));
+	gn_table_add(table, "%s", limit(resource, r->minimum, "0", text));
+	gn_table_add(table, "%s", limit(resource, r->maximum, "as defined", text));
+	gn_table_add(table, "%s", limit(resource, r->step, "any", text));
+	gn_table_add(table, "%s", limit(resource, r->max_change, "no limit", text));
+}
+
+static void add_pace(struct gn_table *table, const Gnomon__V1__ResourcePolicy *r)
+{
+	char text[GN_FORMAT_SIZE];
+
+	gn_table_add(table, "%s", gn_format_resource((int)r->resource));
 	gn_table_add(table, "P%g", r->quantile_milli / 10.0);
 	gn_table_add(table, "%s", gn_format_duration(r->horizon_us, text, sizeof text));
-	gn_table_add(table, "%s", limit(resource, r->minimum, "0", text));
-	gn_table_add(table, "%s", limit(resource, r->maximum, "-", text));
-	gn_table_add(table, "%s", limit(resource, r->step, "any", text));
 	gn_table_add(table, "%g %%", r->headroom_milli / 10.0);
 	gn_table_add(table, "%g %%", r->dead_band_milli / 10.0);
 	gn_table_add(table, "%s", gn_format_duration(r->cooldown_us, text, sizeof text));
 	gn_table_add(table, "%s", gn_format_duration(r->shrink_after_us, text, sizeof text));
-	gn_table_add(table, "%s", limit(resource, r->max_change, "-", text));
 }
 
+/* Two tables, since one of all columns is wider than most terminals. */
 static void print_policy(const Gnomon__V1__Policy *policy)
 {
-	static const char *const heads[] = {
-	        "RESOURCE",  "QUANTILE",   ">HORIZON",  ">MIN",          ">MAX",        ">STEP",
-	        ">HEADROOM", ">DEAD BAND", ">COOLDOWN", ">SHRINK AFTER", ">MAX CHANGE", NULL};
-	struct gn_table *table = gn_table_create(heads);
+	static const char *const limit_heads[] = {"RESOURCE", ">MIN",        ">MAX",
+	                                          ">STEP",    ">MAX CHANGE", NULL};
+	static const char *const pace_heads[] = {"RESOURCE",      "QUANTILE",   ">HORIZON",
+	                                         ">HEADROOM",     ">DEAD BAND", ">COOLDOWN",
+	                                         ">SHRINK AFTER", NULL};
+	struct gn_table *limits = gn_table_create(limit_heads), *pace = gn_table_create(pace_heads);
 
 	gn_output_line("%s  %s", policy->name, gn_text_mode(policy->mode));
+	for (size_t i = 0; i < policy->n_resources; i++) {
+		add_limits(limits, policy->resources[i]);
+		add_pace(pace, policy->resources[i]);
+	}
 	putchar('\n');
-	for (size_t i = 0; i < policy->n_resources; i++)
-		add_resource(table, policy->resources[i]);
-	gn_table_print(table);
-	puts("");
-	gn_output_line(
-	        "A MAX of - is what the VM's definition allows, a MAX CHANGE of - no limit.");
+	gn_table_print(limits);
+	putchar('\n');
+	gn_table_print(pace);
 }
 
 static int print_reply(struct gn_ctl *ctl, ProtobufCMessage *reply)

@@ -71,7 +71,8 @@ int gn_output_cut(const char *text, int columns)
 
 /* ---- wrapping ------------------------------------------------------------------------ */
 
-/* Bytes of the first line of 'text' when it may have 'columns'. */
+/* Bytes of the first line of 'text' when it may have 'columns'. A word that is longer stays
+ * whole (a path must be copied whole): the terminal may break it. */
 static int line_of(const char *text, int columns)
 {
 	int cut = gn_output_cut(text, columns), at = cut;
@@ -82,7 +83,7 @@ static int line_of(const char *text, int columns)
 		at--;
 	while (at > 0 && text[at - 1] == ' ')
 		at--;
-	return at || text[0] == ' ' ? at : cut;
+	return at || text[0] == ' ' ? at : (int)strcspn(text, " ");
 }
 
 void gn_output_wrap(const char *text, int indent, int width, FILE *out)

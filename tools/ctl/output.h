@@ -20,7 +20,7 @@ int gn_output_columns(const char *text);
 /* How many bytes of the text fill at most 'columns', at a character's border. */
 int gn_output_cut(const char *text, int columns);
 
-/* The text from column 'indent' on, broken at blanks where it would pass 'width' (0: never);
+/* The text from column 'indent' on, broken at blanks (only) where it would pass 'width' (0: never);
  * what follows is indented likewise. No newline at the end. */
 void gn_output_wrap(const char *text, int indent, int width, FILE *out);
 

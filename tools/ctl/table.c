@@ -59,18 +59,21 @@ static bool is_right(const struct gn_table *table, unsigned column)
 static void print_row(const struct gn_table *table, const char *const *cells,
                       const struct layout *l)
 {
+	unsigned n = table->n_columns;
 	int at = 0;
 
-	for (unsigned c = 0; c < table->n_columns; c++) {
+	while (n > 1 && !cells[n - 1][0]) /* no blanks at the end of a line */
+		n--;
+	for (unsigned c = 0; c < n; c++) {
 		int blanks = l->widths[c] - gn_output_columns(cells[c]);
-		bool is_last = c + 1 == table->n_columns;
+		bool is_last = c + 1 == n;
 
 		if (is_right(table, c))
 			fprintf(l->out, "%*s%s", blanks, "", cells[c]);
-		else if (is_last)
+		else if (c + 1 == table->n_columns)
 			gn_output_wrap(cells[c], at, l->screen, l->out);
 		else
-			fprintf(l->out, "%s%*s", cells[c], blanks, "");
+			fprintf(l->out, "%s%*s", cells[c], is_last ? 0 : blanks, "");
 		if (!is_last)
 			fputs("  ", l->out);
 		at += l->widths[c] + 2;

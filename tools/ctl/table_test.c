@@ -29,7 +29,7 @@ static void test_columns(void **state)
 	fclose(out);
 	assert_string_equal(text, "NAME      COUNT  WHY\n"
 	                          "web-1         5  because\n"
-	                          "größer  1234567  \n");
+	                          "größer  1234567\n");
 	free(text);
 }
 
@@ -100,7 +100,8 @@ static void test_wrap(void **state)
 	        {"one two three four five six", 4, 24, "one two three four\n    five six"},
 	        {"one two three four five six", 4, 0, "one two three four five six"},
 	        {"exactly twenty chars here", 0, 20, "exactly twenty chars\nhere"},
-	        {"averyveryverylongwordindeed", 0, 20, "averyveryverylongwor\ndindeed"},
+	        {"averyveryverylongwordindeed /with/a/path", 0, 20,
+	         "averyveryverylongwordindeed\n/with/a/path"},
 	        {"no room to wrap it in at all", 20, 30, "no room to wrap it in at all"},
 	        {"", 0, 20, ""},
 	        {"trailing blanks         ", 0, 16, "trailing blanks"},
