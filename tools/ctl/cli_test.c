@@ -85,12 +85,9 @@ static void answer(unsigned index, struct gn_channel_call *call, const ProtobufC
 	{                                                                                          \
 		answer(n, call, request);                                                          \
 	}
-#define ALL(X)                                                                                     \
-	X(0)                                                                                       \
-	X(1)                                                                                       \
-	X(2)                                                                                       \
-	X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18)   \
-	        X(19) X(20) X(21)
+#define LOW(X)  X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10)
+#define HIGH(X) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21)
+#define ALL(X)  LOW(X) HIGH(X)
 ALL(HANDLER)
 #define NAME(n) handle_##n,
 static gn_channel_handler *const handlers[N_METHODS] = {ALL(NAME)};
