@@ -160,6 +160,7 @@ class Dataplane:
 
     def __init__(self, context, config, idle="poll"):
         self.context = context
+        context.need_hugepages(300)
         self.directory = tempfile.mkdtemp(prefix="d-", dir=context.tmp)
         self.url = f"ipc://{self.directory}/dataplane.ipc"
         self.dpctl = context.program("gn-dpctl")
