@@ -147,7 +147,7 @@ void gn_brain_save_all(struct gn_brain *brain)
 
 void gn_brain_tick(struct gn_brain *brain, struct gn_time now)
 {
-	gn_ledger_expire(&brain->ledger, gn_brain_card_time(brain, now));
+	gn_ledger_advance(&brain->ledger, gn_brain_card_time(brain, now));
 	gn_store_put_number(brain->store, "card_us", brain->card_us);
 	if (!brain->n_vms)
 		return;
@@ -466,7 +466,8 @@ int gn_brain_create(const struct gn_config *config, struct gn_store *store, stru
 	brain->card_monotonic_us = now.monotonic_us;
 	brain->card_us = gn_store_number(store, "card_us");
 	brain->entries = gn_message_alloc(LEDGER_ENTRIES * sizeof *brain->entries);
-	gn_ledger_init(&brain->ledger, brain->entries, LEDGER_ENTRIES);
+	brain->edges = gn_message_alloc(2 * LEDGER_ENTRIES * sizeof *brain->edges);
+	gn_ledger_init(&brain->ledger, brain->entries, brain->edges, LEDGER_ENTRIES);
 	gn_store_each(store, "vm", load_vm, &loading);
 	load_configured(brain, now);
 	gn_store_each(store, "policy", load_policy, &loading);
@@ -490,6 +491,7 @@ void gn_brain_destroy(struct gn_brain *brain)
 	}
 	free(brain->vms);
 	free(brain->entries);
+	free(brain->edges);
 	GN_MESSAGE_FREE(brain->host);
 	free(brain);
 }

@@ -72,6 +72,7 @@ struct gn_brain {
 	size_t n_vms;
 	struct gn_ledger ledger;
 	struct gn_ledger_entry *entries;
+	struct gn_ledger_edge *edges;
 	Gnomon__V1__HostInfo *host; /* NULL: the shim has not told yet */
 	uint64_t started_us;        /* wall */
 	uint64_t n_samples;         /* since start */

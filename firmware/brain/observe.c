@@ -217,10 +217,20 @@ static void observe(struct gn_brain *brain, struct gn_vm *vm, const struct gn_de
 
 void gn_brain_host(struct gn_brain *brain, const Gnomon__V1__HostInfo *host)
 {
+	const struct gn_ledger_host has = {
+	        /* What nobody has measured yet bounds nothing. */
+	        .has = {.cpu_milli = host->cpus * 1000ull,
+	                .memory_bytes = host->memory_bytes,
+	                .uplink_bps = GN_LEDGER_UNBOUNDED,
+	                .pool_bytes = GN_LEDGER_UNBOUNDED,
+	                .operations = GN_LEDGER_UNBOUNDED},
+	        .kept = {.memory_bytes = (uint64_t)brain->config->reserve_mib << 20},
+	        .overcommit_milli = {[GN_LEDGER_CPU] = brain->config->overcommit_milli},
+	};
+
 	GN_MESSAGE_FREE(brain->host);
 	brain->host = GN_MESSAGE_COPY(Gnomon__V1__HostInfo, host);
-	gn_ledger_set_host(&brain->ledger, host->cpus, brain->config->overcommit_milli,
-	                   host->memory_bytes, (uint64_t)brain->config->reserve_mib << 20);
+	gn_ledger_set_host(&brain->ledger, &has);
 }
 
 static void set_state(struct gn_brain *brain, struct gn_vm *vm, Gnomon__V1__VmState state)
@@ -256,7 +266,7 @@ static void note_stranger(struct gn_brain *brain, const char *name,
 	if (entry == GN_LEDGER_NONE)
 		return;
 	gn_ledger_record(&brain->ledger, entry, amount_of(allocation));
-	brain->ledger.entries[entry].end_us = card + STRANGER_US;
+	gn_ledger_set_end(&brain->ledger, entry, card + STRANGER_US);
 }
 
 void gn_brain_host_vms(struct gn_brain *brain, const Gnomon__V1__HostVmList *list)

@@ -202,6 +202,112 @@ static void any_schedule_keeps_the_order(void **state)
 	assert_true(n_done > 100);
 }
 
+/* Three actions: the first has an undo and is lent, the second needs fact 1, the third commits.
+ * Letters as above, and: N tick without facts   p preempt   h like s, without facts */
+static void the_way_back(void **state)
+{
+	static const struct {
+		const char *name, *script, *want;
+		enum gn_plan_end end;
+		unsigned n_sent, n_undone;
+		uint32_t left;
+	} cases[] = {
+	        {"all well: what was lent goes", "ts+s+s+s+", "DONE", GN_PLAN_END_NOT_ENDED, 3, 1,
+	         0},
+	        {"first refused, tried again", "tsxTs+s+s+s+", "DONE", GN_PLAN_END_NOT_ENDED, 4, 1,
+	         0},
+	        {"first refused twice", "tsxTsxs+", "FAILED", GN_PLAN_END_REFUSED, 2, 1, 0},
+	        {"second refused", "ts+sxs+", "FAILED", GN_PLAN_END_REFUSED, 2, 1, 0},
+	        {"waits for what it needs", "ts+hN", "RUNNING", GN_PLAN_END_NOT_ENDED, 1, 0, 0},
+	        {"which comes", "ts+hNt+s+s+", "DONE", GN_PLAN_END_NOT_ENDED, 3, 1, 0},
+	        {"or never", "ts+hNMs+", "FAILED", GN_PLAN_END_NEED, 1, 1, 0},
+	        {"lost while no answer came", "ts+suMMs+", "FAILED", GN_PLAN_END_NO_ANSWER, 2, 1,
+	         0},
+	        {"restart, facts unknown yet", "ts+sRT+s+s+", "DONE", GN_PLAN_END_NOT_ENDED, 4, 1,
+	         0},
+	        {"third refused: it surely did not happen", "ts+s+sxs+", "FAILED",
+	         GN_PLAN_END_REFUSED, 3, 1, 0},
+	        {"third without an answer: no way back", "ts+s+suTuTu", "FAILED",
+	         GN_PLAN_END_NO_ANSWER, 4, 0, 0},
+	        {"third not verified: no way back", "ts+s+s-", "FAILED", GN_PLAN_END_NOT_VERIFIED,
+	         3, 0, 0},
+	        {"preempted while waiting", "bp", "EXPIRED", GN_PLAN_END_PREEMPTED, 0, 0, 0},
+	        {"preempted between", "ts+hps+", "FAILED", GN_PLAN_END_PREEMPTED, 1, 1, 0},
+	        {"preempted under way", "ts+sp+s+", "FAILED", GN_PLAN_END_PREEMPTED, 2, 1, 0},
+	        {"preempted too late", "ts+s+sp+s+", "DONE", GN_PLAN_END_NOT_ENDED, 3, 1, 0},
+	        {"preempted, the answer lost", "ts+s+spuT+s+", "DONE", GN_PLAN_END_NOT_ENDED, 4, 1,
+	         0},
+	        {"the undo is refused", "ts+sxsxTsxTsxTsxTsx", "FAILED", GN_PLAN_END_REFUSED, 2, 5,
+	         1},
+	        {"the undo is not answered", "ts+sxsuT+", "FAILED", GN_PLAN_END_REFUSED, 2, 2, 0},
+	        {"restart while undoing", "ts+sxsR+", "FAILED", GN_PLAN_END_REFUSED, 2, 2, 0},
+	        {"the undo cannot be stored", "ts+sxfTs+", "FAILED", GN_PLAN_END_REFUSED, 2, 1, 0},
+	};
+	size_t i, k;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const struct gn_plan_action actions[] = {
+		        {1, 2, 0, GN_PLAN_HAS_UNDO | GN_PLAN_LENT, 0, 2, 0, 0},
+		        {1, 2, 0, 0, 1, 0, 0, 0},
+		        {1, 2, 0, GN_PLAN_COMMITS, 1, 0, 0, 0},
+		};
+		unsigned n_sent = 0, n_undone = 0;
+		struct gn_plan plan;
+		uint64_t now = S;
+
+		print_message("# %s\n", cases[i].name);
+		gn_plan_init(&plan, true, EXPIRES);
+		for (k = 0; k < 3; k++)
+			gn_plan_add(&plan, &actions[k]);
+		for (k = 0; cases[i].script[k]; k++) {
+			char letter = cases[i].script[k];
+			struct gn_plan_event e = event_of(letter == 'h' ? 's' : letter);
+			unsigned effects;
+
+			e.holds = letter == 'N' || letter == 'M' || letter == 'h' || letter == 'R'
+			                  ? 0
+			                  : 1;
+			if (letter == 'p')
+				e.kind = GN_PLAN_EVENT_PREEMPT;
+			if (letter == 'T' || letter == 'M')
+				now += 60 * S;
+			effects = gn_plan_step(&plan, &e, now);
+			n_sent += (effects & GN_PLAN_SEND) != 0;
+			n_undone += (effects & GN_PLAN_UNDO) != 0;
+		}
+		assert_string_equal(gn_plan_state_name(plan.state), cases[i].want);
+		assert_int_equal(plan.end, cases[i].end);
+		assert_int_equal(n_sent, cases[i].n_sent);
+		assert_int_equal(n_undone, cases[i].n_undone);
+		assert_int_equal(plan.left, cases[i].left);
+	}
+}
+
+static void the_more_urgent_one_goes_first(void **state)
+{
+	const struct gn_plan_action commits = {1, 2, 0, GN_PLAN_COMMITS, 0, 0, 0, 0};
+	struct gn_plan failover, grow, other;
+
+	gn_plan_init(&failover, true, EXPIRES);
+	gn_plan_init(&grow, true, EXPIRES);
+	failover.priority = GN_PLAN_FAILOVER;
+	grow.priority = GN_PLAN_GROW;
+	gn_plan_add(&grow, &commits);
+	other = grow;
+	other.vm_class = 3;
+	assert_true(gn_plan_compare(&failover, &other) > 0);
+	assert_true(gn_plan_compare(&grow, &other) < 0);
+	assert_int_equal(gn_plan_compare(&grow, &grow), 0);
+	assert_int_equal(gn_plan_admit(&failover, NULL), GN_PLAN_MAY_BEGIN);
+	grow.state = GN_PLAN_RUNNING;
+	assert_int_equal(gn_plan_admit(&failover, &grow), GN_PLAN_MAY_PREEMPT);
+	assert_int_equal(gn_plan_admit(&other, &grow), GN_PLAN_MUST_WAIT);
+	grow.attempts = 1; /* what commits was sent */
+	assert_int_equal(gn_plan_admit(&failover, &grow), GN_PLAN_MUST_WAIT);
+	grow.state = GN_PLAN_DONE;
+	assert_int_equal(gn_plan_admit(&other, &grow), GN_PLAN_MAY_BEGIN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +315,8 @@ int main(void)
 	        cmocka_unit_test(time_ends_what_nobody_approves),
 	        cmocka_unit_test(actions_have_an_end),
 	        cmocka_unit_test(any_schedule_keeps_the_order),
+	        cmocka_unit_test(the_way_back),
+	        cmocka_unit_test(the_more_urgent_one_goes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,8 @@ static const char *event_kind(enum gn_plan_state state)
 		return "plan.rejected";
 	case GN_PLAN_EXPIRED:
 		return "plan.expired";
+	case GN_PLAN_UNDOING:
+		return "plan.undoing";
 	}
 	return "plan";
 }
@@ -213,6 +215,7 @@ static void settle(struct gn_plan_record *record, struct gn_vm *vm, struct gn_ti
 	case GN_PLAN_PENDING:
 	case GN_PLAN_APPROVED:
 	case GN_PLAN_RUNNING:
+	case GN_PLAN_UNDOING:
 		return;
 	}
 	if (hold_us)

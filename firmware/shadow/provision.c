@@ -457,9 +457,10 @@ static void reserve_again(struct gn_shadow_record *record, struct gn_time now)
 		return;
 	if (!memory && vm->first)
 		memory = vm->first->memory_bytes;
-	gn_ledger_record(ledger,
-	                 gn_ledger_open(ledger, record->message->name, "shadow", now.wall_us),
-	                 (struct gn_ledger_amount){gn_shadow_vcpus(record, vm) * 1000ull, memory});
+	gn_ledger_record(
+	        ledger, gn_ledger_open(ledger, record->message->name, "shadow", now.wall_us),
+	        (struct gn_ledger_amount){.cpu_milli = gn_shadow_vcpus(record, vm) * 1000ull,
+	                                  .memory_bytes = memory});
 }
 
 void gn_shadows_create(struct gn_brain *brain, struct gn_executor *executor,

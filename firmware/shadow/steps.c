@@ -296,7 +296,7 @@ static void define(struct gn_shadow_record *record, struct gn_vm *vm, struct gn_
 static void reserve(struct gn_shadow_record *record, const struct gn_vm *vm, struct gn_time now)
 {
 	struct gn_ledger *ledger = &record->shadows->brain->ledger;
-	struct gn_ledger_change change;
+	struct gn_ledger_change change = {0};
 	char why[160];
 	int error;
 
