@@ -225,13 +225,18 @@ static int start_dpdk(struct process *process)
 
 /* ---- start and end ------------------------------------------------------------------------ */
 
+static bool make_directory(const char *path)
+{
+	return mkdir(path, 0755) == 0 || errno == EEXIST;
+}
+
 static int make_run_dir(const struct gn_config *config)
 {
-	char path[128];
+	char vhost[128], nbd[128];
 
-	mkdir(config->run_dir, 0755);
-	snprintf(path, sizeof path, "%s/vhost", config->run_dir);
-	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+	snprintf(vhost, sizeof vhost, "%s/vhost", config->run_dir);
+	snprintf(nbd, sizeof nbd, "%s/nbd", config->run_dir);
+	if (make_directory(config->run_dir) && make_directory(vhost) && make_directory(nbd))
 		return 0;
 	gn_log(GN_LOG_ERROR, "run_dir '%s' cannot be made: %s", config->run_dir, strerror(errno));
 	return -1;

@@ -1,11 +1,11 @@
 -include $(wildcard dataplane/*/module.mk)
 
 port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c) dataplane/ram/ram.c
-control.src := $(addprefix dataplane/control/,dataplane.c meters.c message.c mirrors.c names.c ports.c \
+control.src := $(addprefix dataplane/control/,dataplane.c exports.c meters.c message.c mirrors.c names.c ports.c \
 	restore.c service.c telemetry.c volumes.c)
 # All but main.
 dataplane_parts.src := dataplane/config/config.c dataplane/state/state.c $(control.src) $(graph.src) $(port.src) $(worker.src) $(feature.src) $(feature_sample.src) \
-	$(meter.src) $(encap.src) $(blk.src) $(guard.src) $(board.src) \
+	$(meter.src) $(encap.src) $(blk.src) $(nbd.src) $(guard.src) $(board.src) \
 	$(channel.src)
 DATAPLANE_LIBS = $(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) $(URING_LIBS) -lcyaml -lsystemd
 $(eval $(call prog,gnomon-dataplane,dataplane/main.c $(ram_listen.src) $(dataplane_parts.src),$$(DATAPLANE_LIBS)))

@@ -69,6 +69,8 @@ static struct gn_blk *allocate(struct gn_worker *worker, const struct gn_blk_con
 	blk->worker = worker;
 	blk->n_queues = config->queues ? config->queues : 1;
 	blk->vid = -1;
+	blk->user_event_fd = -1;
+	blk->is_reserved = config->is_reserved;
 	blk->is_stopped = true;
 	blk->waiting_end = &blk->waiting;
 	blk->us_per_cycle_q32 = (uint64_t)(((unsigned __int128)1000000 << 32) / rte_get_tsc_hz());
@@ -146,7 +148,7 @@ void gn_blk_destroy(struct gn_blk *blk)
 {
 	if (!blk)
 		return;
-	assert(!blk->clone);
+	assert(!blk->clone && !blk->n_users);
 	gn_blk_vhost_close(blk);
 	gn_blk_close_replica(blk);
 	free_device(blk);

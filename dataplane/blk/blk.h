@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include "dataplane/feature/histogram.h"
 #include "dataplane/volume/mirror.h"
+#include "dataplane/volume/volume.h"
 #include "firmware/core/status.h"
 
 struct gn_blk;
@@ -46,6 +47,7 @@ struct gn_blk_config {
 	unsigned queues;        /* 1..16; 0: 1 */
 	unsigned lock_wait_ms;  /* for the store's lock (volume.h); long after a restart; 0: 1000 */
 	unsigned clone_hold_ms; /* longest that a copy may hold writes back; 0: 5000 */
+	bool is_reserved;       /* an export that is still to come has the right to write */
 	/* NULL: none. When it cannot be had the device works without, says why in its replica's
 	 * status, and the journal is removed, so that the next one copies everything. */
 	const struct gn_blk_replica *replica;
@@ -69,6 +71,42 @@ bool gn_blk_connected(const struct gn_blk *blk);
  * default). Requests that exceed it wait in their ring. The meter must stay valid until
  * replaced; the change is complete when this returns. */
 void gn_blk_set_meter(struct gn_blk *blk, struct gn_disk_meter *meter);
+
+/* ---- users: other ways to the volume than the VM's rings (NBD exports) ---------- */
+
+/* A user submits requests to the same store, or mirror, on the same worker; a copy or a change of
+ * mirror holds it back as it does the rings. One writer per volume: the front end, from its
+ * connection to its end, or one user, from attach to detach. While a user may write, front ends
+ * are turned away (QEMU tries again by itself). Since control stores the users and makes them again
+ * after a restart ('is_reserved'), a restart does not change whose turn it is; other processes are
+ * kept away by the store's lock. The caller keeps the struct. */
+struct gn_blk_user {
+	struct gn_blk *blk;
+	const char *name; /* for messages; borrowed */
+	bool may_write;
+};
+
+/* First in whatever the caller submits. It fills 'io' but for its 'done', and 'done'. */
+struct gn_blk_user_request {
+	struct gn_volume_request io;
+	struct gn_blk_user *user;
+	void (*done)(struct gn_blk_user_request *request, int error);
+};
+
+/* -EROFS, or -EBUSY when somebody else writes, with a sentence. Control threads. */
+int gn_blk_attach(struct gn_blk *blk, struct gn_blk_user *user, struct gn_status *status);
+/* Nothing of it may be in flight. NULL 'blk' in it is fine. */
+void gn_blk_detach(struct gn_blk_user *user);
+/* The export for which it was reserved does not come. */
+void gn_blk_unreserve(struct gn_blk *blk);
+
+/* Fixed for the device's life. */
+struct gn_worker *gn_blk_worker(const struct gn_blk *blk);
+const struct gn_volume *gn_blk_volume(const struct gn_blk *blk); /* sizes, 'file_fd' */
+
+/* On the worker. False: not now, try again in the next round. 'done' is called from a poll of
+ * the worker, never from here. */
+bool gn_blk_submit(struct gn_blk_user_request *request);
 
 /* ---- replica ----------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
  *   queue.c  requests, answers, waiting, arming  the lcore
  *   replicate.c  the mirror behind it        control threads; polled on the lcore
  *   clone.c  copies of the volume                a thread per copy
+ *   user.c   other submitters, who may write     control threads; polled on the lcore
  *
  * The rings, the memory table and the request slots change hands: while the device is
  * stopped (not polled, nothing in flight) they are attach.c's, while it runs they are the
@@ -77,7 +78,15 @@ struct gn_blk {
 	bool log_dirty; /* live migration: pages written are reported */
 	int vid;        /* rte_vhost's number of the connection; -1: none */
 
+	/* For users, polled while no front end is: see user.c. */
+	struct gn_pollable user_pollable;
+	bool user_is_added;      /* Owner: lcore */
+	bool holds_users;        /* Owner: lcore. The store is about to be another one */
+	unsigned n_users_flying; /* Owner: lcore. Their requests in the store */
+	int user_event_fd;       /* Owner: control; the store's, duplicated */
+
 	/* Owner: control. */
+	unsigned n_users;
 	struct gn_blk_mirror *replica; /* NULL: none */
 	char *replica_problem;         /* NULL: none */
 
@@ -99,8 +108,10 @@ struct gn_blk {
 	pthread_mutex_t lock;
 	bool is_stopped;
 	bool is_closing;
-	bool in_message; /* a message that may change rings or memory is being handled */
-	bool has_memory; /* rte_vhost has a memory table */
+	bool is_reserved;           /* no front end may come ... */
+	struct gn_blk_user *writer; /* ... nor while this user writes; NULL: none */
+	bool in_message;            /* a message that may change rings or memory is being handled */
+	bool has_memory;            /* rte_vhost has a memory table */
 	struct gn_blk_inflight inflight; /* of this connection */
 	int sent_fd;                     /* on its way to the front end */
 	bool is_ready[GN_BLK_MAX_QUEUES];
@@ -124,6 +135,13 @@ void gn_blk_run(struct gn_blk *blk);
 
 /* Counts a malformed message or ring; on any thread but the lcore. */
 void gn_blk_count_rejected(struct gn_blk *blk);
+
+/* user.c; around a change of blk->volume, on a control thread. */
+void gn_blk_stop_users(struct gn_blk *blk);
+void gn_blk_run_users(struct gn_blk *blk);
+
+/* queue.c: a change of content has left the store. */
+void gn_blk_changed(struct gn_blk *blk);
 
 /* replicate.c; before the device listens, and after it has stopped. */
 void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *replica);

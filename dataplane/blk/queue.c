@@ -92,16 +92,22 @@ static bool changes_content(const struct gn_blk_request *request)
 	return request->op == GN_BLK_WRITE || request->op == GN_BLK_DISCARD;
 }
 
+void gn_blk_changed(struct gn_blk *blk)
+{
+	if (--blk->n_changing == 0 && blk->writes_drained) {
+		sem_post(blk->writes_drained);
+		blk->writes_drained = NULL;
+	}
+}
+
 static void on_done(struct gn_volume_request *io, int error)
 {
 	struct gn_blk_request *request = (struct gn_blk_request *)io;
 	struct gn_blk *blk = request->queue->blk;
 	bool read = request->op == GN_BLK_READ && !error;
 
-	if (changes_content(request) && --blk->n_changing == 0 && blk->writes_drained) {
-		sem_post(blk->writes_drained);
-		blk->writes_drained = NULL;
-	}
+	if (changes_content(request))
+		gn_blk_changed(blk);
 	count(blk, request, error);
 	answer(request, status_of(error), read ? (uint32_t)io->length_bytes : 0);
 }
@@ -308,7 +314,8 @@ static void submit_one(struct gn_blk *blk, struct gn_blk_request *request)
 		blk->n_changing++;
 	if (gn_volume_submit(blk->volume, &io, 1) == 1)
 		return;
-	/* Cannot be: n_taken is kept below the store's depth, except by resubmission. */
+	/* Rare: n_taken is kept below the store's depth, but users share it, and resubmission may
+	 * exceed it. */
 	if (changes_content(request))
 		blk->n_changing--;
 	request->next = blk->waiting;

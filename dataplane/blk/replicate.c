@@ -291,7 +291,9 @@ static void put_volume(struct gn_blk *blk, struct gn_volume *volume)
 	pthread_mutex_lock(&blk->lock);
 	ran = !blk->is_stopped;
 	gn_blk_stop(blk);
+	gn_blk_stop_users(blk);
 	blk->volume = volume;
+	gn_blk_run_users(blk);
 	if (ran)
 		gn_blk_run(blk);
 	pthread_mutex_unlock(&blk->lock);

@@ -276,11 +276,13 @@ static struct gn_blk *of_socket(const char *path)
 	return NULL;
 }
 
-/* One front end at a time: a second one would be a second writer. But one whose peer is gone
- * gives way, although rte_vhost may tell of its end later than of its successor. */
+/* One front end at a time: a second one would be a second writer, as a user that writes is. But one
+ * whose peer is gone gives way, although rte_vhost may tell of its end later than of its successor.
+ */
 static int adopt(struct gn_blk *blk, int vid)
 {
-	if (blk->is_closing || gn_guard_open(vid, blk->n_queues) != 0)
+	if (blk->is_closing || blk->is_reserved || blk->writer ||
+	    gn_guard_open(vid, blk->n_queues) != 0)
 		return -1;
 	if (rte_vhost_extern_callback_register(vid, &message_ops, NULL) != 0) {
 		gn_guard_close(vid);

@@ -45,6 +45,15 @@ static const cyaml_schema_value_t volume_schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, STRUCT, volume_fields)};
 #undef STRUCT
 
+#define STRUCT struct gn_config_tls
+static const cyaml_schema_field_t tls_fields[] = {
+        NEEDED("ca_file", ca_file, 4095),
+        NEEDED("cert_file", cert_file, 4095),
+        NEEDED("key_file", key_file, 4095),
+        CYAML_FIELD_END,
+};
+#undef STRUCT
+
 #define STRUCT struct gn_config
 static const cyaml_schema_field_t config_fields[] = {
         NEEDED("board", board, 4095),
@@ -61,6 +70,8 @@ static const cyaml_schema_field_t config_fields[] = {
                              &port_schema, 0, 256),
         CYAML_FIELD_SEQUENCE("volumes", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, STRUCT, volumes,
                              &volume_schema, 0, 256),
+        CYAML_FIELD_MAPPING_PTR("nbd_tls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, STRUCT,
+                                nbd_tls, tls_fields),
         CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t config_schema = {

@@ -18,6 +18,9 @@
  *   volumes:                 made at start, as by CreateVolume
  *     - {name: volumes/web-1-vda, vm: vms/web-1, path: /vm/web-1.raw}
  *
+ *   nbd_tls:                 certificates for NBD exports with tls, PEM files of gnomon-ca
+ *     {ca_file: operators.pem, cert_file: cards/card-1.pem, key_file: cards/card-1.key}
+ *
  * The board's uplinks become ports too. What the file makes is not kept in state_dir. */
 #ifndef GN_DATAPLANE_CONFIG_H
 #define GN_DATAPLANE_CONFIG_H
@@ -49,6 +52,12 @@ struct gn_config_volume {
 	uint32_t queues;
 };
 
+struct gn_config_tls {
+	char *ca_file; /* the root that signs the clients */
+	char *cert_file;
+	char *key_file;
+};
+
 /* Absent strings are NULL in ports and volumes; the others are filled with defaults. */
 struct gn_config {
 	char *board;
@@ -65,6 +74,7 @@ struct gn_config {
 	unsigned ports_count;
 	struct gn_config_volume *volumes;
 	unsigned volumes_count;
+	struct gn_config_tls *nbd_tls; /* NULL: no export can have TLS */
 };
 
 /* 0 or a negative errno with a sentence that names the file. */

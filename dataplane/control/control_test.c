@@ -559,7 +559,7 @@ static void answered(void *context, const struct gn_status *result, const Protob
 }
 
 /* Method numbers of dataplane.proto. */
-enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 15 };
+enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 18 };
 
 static struct answer ask(struct gn_channel_client *client, unsigned method,
                          const ProtobufCMessage *request)

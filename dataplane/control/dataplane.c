@@ -94,6 +94,8 @@ int gn_dataplane_create(const struct gn_config *config, const struct gn_board *b
 	if (!err)
 		err = make_workers(dp, status);
 	if (!err)
+		err = gn_nbd_server_create(&dp->nbd, status);
+	if (!err)
 		err = make_graph(dp, status);
 	if (err) {
 		gn_dataplane_destroy(dp);
@@ -103,7 +105,7 @@ int gn_dataplane_create(const struct gn_config *config, const struct gn_board *b
 	return 0;
 }
 
-/* Mirrors first, since their sessions point at ports. */
+/* Mirrors and exports first, since they point at ports and volumes. */
 static void free_resources(struct gn_dataplane *dp)
 {
 	struct gn_dp_vm *vm, *next;
@@ -112,6 +114,8 @@ static void free_resources(struct gn_dataplane *dp)
 		gn_dp_mirror_free(dp, LIST_FIRST(&dp->mirrors));
 	while (!LIST_EMPTY(&dp->ports))
 		gn_dp_port_free(dp, LIST_FIRST(&dp->ports));
+	while (!LIST_EMPTY(&dp->exports))
+		gn_dp_export_free(dp, LIST_FIRST(&dp->exports));
 	while (!LIST_EMPTY(&dp->volumes))
 		gn_dp_volume_free(dp, LIST_FIRST(&dp->volumes));
 	for (vm = LIST_FIRST(&dp->vms); vm; vm = next) {
@@ -129,6 +133,7 @@ void gn_dataplane_destroy(struct gn_dataplane *dp)
 	if (!dp)
 		return;
 	free_resources(dp);
+	gn_nbd_server_destroy(dp->nbd);
 	for (i = 0; i < dp->n_workers; i++)
 		gn_worker_destroy(dp->workers[i]);
 	gn_graph_destroy(dp->graph);
@@ -304,6 +309,7 @@ static void walk(const struct gn_dataplane *dp, struct lists *lists)
 	const struct gn_dp_port *port;
 	const struct gn_dp_volume *volume;
 	const struct gn_dp_mirror *mirror;
+	const struct gn_dp_export *export;
 	const struct gn_dp_vm *vm;
 
 	*state = none;
@@ -327,6 +333,10 @@ static void walk(const struct gn_dataplane *dp, struct lists *lists)
 	if (vm->meter)
 		put(lists, &state->n_meters, vm->meter);
 	put_left_out(lists, &state->n_meters, left->meters, left->n_meters);
+	state->exports = here(lists);
+	LIST_FOREACH(export, &dp->exports, link)
+	put(lists, &state->n_exports, export->spec);
+	put_left_out(lists, &state->n_exports, left->exports, left->n_exports);
 }
 
 int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status)

@@ -1,5 +1,5 @@
-/* dataplane.h - everything the control thread knows: ports, volumes, mirrors, meters and the VMs
- * they belong to, with what runs for each on the lcores.
+/* dataplane.h - everything the control thread knows: ports, volumes, their exports, mirrors, meters
+ * and the VMs they belong to, with what runs for each on the lcores.
  *
  * Owner: the control thread, all of it; the lcore's part is reached by gn_worker_call().
  * The functions that create, update and delete first check everything and then apply. Each
@@ -20,6 +20,7 @@
 #include "dataplane/graph/graph.h"
 #include "dataplane/meter/disk_meter.h"
 #include "dataplane/mirror/writer.h"
+#include "dataplane/nbd/nbd.h"
 #include "proto/gnomon/v1/dataplane.pb-c.h"
 
 #define GN_DATAPLANE_MAX_WORKERS 64
@@ -55,6 +56,14 @@ struct gn_dp_volume {
 	struct gn_blk_stats before; /* at the end of the last period */
 	bool from_config;
 	bool cloning;
+	unsigned n_exports;
+};
+
+struct gn_dp_export {
+	LIST_ENTRY(gn_dp_export) link;
+	Gnomon__V1__NbdExport *spec;
+	struct gn_nbd_export *export;
+	struct gn_dp_volume *volume;
 };
 
 struct gn_dp_mirror {
@@ -84,6 +93,8 @@ struct gn_dataplane {
 	LIST_HEAD(, gn_dp_port) ports;
 	LIST_HEAD(, gn_dp_volume) volumes;
 	LIST_HEAD(, gn_dp_mirror) mirrors;
+	LIST_HEAD(, gn_dp_export) exports;
+	struct gn_nbd_server *nbd;
 };
 
 /* Workers, pools and the graph; DPDK must have been initialised. All borrowed. */
@@ -100,7 +111,14 @@ void gn_dataplane_restore(struct gn_dataplane *dp);
 int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status);
 
 /* Forgets a resource that was left out. Returns whether there was one. */
-enum gn_dp_kind { GN_DP_PORT, GN_DP_VOLUME, GN_DP_MIRROR, GN_DP_METER, GN_DP_N_KINDS };
+enum gn_dp_kind {
+	GN_DP_PORT,
+	GN_DP_VOLUME,
+	GN_DP_MIRROR,
+	GN_DP_METER,
+	GN_DP_EXPORT,
+	GN_DP_N_KINDS
+};
 bool gn_dp_forget(struct gn_dataplane *dp, enum gn_dp_kind kind, const char *name);
 
 /* ---- VMs --------------------------------------------------------------------------- */
@@ -127,6 +145,13 @@ int gn_dp_volume_replicate(struct gn_dataplane *dp, const char *name,
                            struct gn_status *status);
 struct gn_dp_volume *gn_dp_volume_find(struct gn_dataplane *dp, const char *name);
 void gn_dp_volume_free(struct gn_dataplane *dp, struct gn_dp_volume *volume);
+
+int gn_dp_export_create(struct gn_dataplane *dp, const Gnomon__V1__NbdExport *request,
+                        struct gn_dp_export **out, struct gn_status *status);
+int gn_dp_export_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status);
+void gn_dp_export_free(struct gn_dataplane *dp, struct gn_dp_export *export);
+/* An export that may write the volume is stored and still to be restored. */
+bool gn_dp_export_awaited(const struct gn_dataplane *dp, const char *volume);
 
 /* 'replace': UpdateMirror; else CreateMirror. */
 int gn_dp_mirror_set(struct gn_dataplane *dp, const Gnomon__V1__Mirror *request, bool replace,

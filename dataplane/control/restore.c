@@ -105,7 +105,7 @@ static void make_configured_volumes(struct gn_dataplane *dp)
 
 /* ---- the state file -------------------------------------------------------------------- */
 
-/* Ports, volumes, mirrors and meters alike begin with their name. */
+/* Ports, volumes, mirrors, meters and exports alike begin with their name. */
 struct named {
 	ProtobufCMessage base;
 	const char *name;
@@ -113,6 +113,7 @@ struct named {
 
 _Static_assert(offsetof(Gnomon__V1__Port, name) == offsetof(struct named, name) &&
                        offsetof(Gnomon__V1__Volume, name) == offsetof(struct named, name) &&
+                       offsetof(Gnomon__V1__NbdExport, name) == offsetof(struct named, name) &&
                        offsetof(Gnomon__V1__Mirror, name) == offsetof(struct named, name) &&
                        offsetof(Gnomon__V1__Meter, vm) == offsetof(struct named, name),
                "names come first");
@@ -132,6 +133,8 @@ static struct array array_of(Gnomon__V1__DataplaneState *state, enum gn_dp_kind 
 		return (struct array){(struct named **)state->volumes, &state->n_volumes};
 	case GN_DP_MIRROR:
 		return (struct array){(struct named **)state->mirrors, &state->n_mirrors};
+	case GN_DP_EXPORT:
+		return (struct array){(struct named **)state->exports, &state->n_exports};
 	case GN_DP_METER:
 	case GN_DP_N_KINDS:
 		break;
@@ -166,6 +169,7 @@ static int make_one(struct gn_dataplane *dp, enum gn_dp_kind kind, struct named 
 {
 	struct gn_status status = {.code = GN_OK};
 	struct gn_dp_mirror *mirror;
+	struct gn_dp_export *export;
 
 	switch (kind) {
 	case GN_DP_PORT:
@@ -175,6 +179,10 @@ static int make_one(struct gn_dataplane *dp, enum gn_dp_kind kind, struct named 
 	case GN_DP_MIRROR:
 		return report(
 		        gn_dp_mirror_set(dp, (Gnomon__V1__Mirror *)item, false, &mirror, &status),
+		        item->name, &status);
+	case GN_DP_EXPORT:
+		return report(
+		        gn_dp_export_create(dp, (Gnomon__V1__NbdExport *)item, &export, &status),
 		        item->name, &status);
 	case GN_DP_METER:
 	case GN_DP_N_KINDS:
@@ -209,15 +217,17 @@ void gn_dataplane_restore(struct gn_dataplane *dp)
 	struct gn_status status;
 
 	dp->saving = false;
+	/* First, since a volume must know of an export that has the right to write it. */
+	if (gn_state_load(dp->config->state_dir, &dp->left_out, &status) != 0)
+		gn_log(GN_LOG_ERROR, "%s", status.message);
 	make_uplinks(dp);
 	make_configured_ports(dp);
 	make_configured_volumes(dp);
-	if (gn_state_load(dp->config->state_dir, &dp->left_out, &status) != 0)
-		gn_log(GN_LOG_ERROR, "%s", status.message);
 	if (dp->left_out) {
 		make_stored(dp, GN_DP_METER);
 		make_stored(dp, GN_DP_PORT);
 		make_stored(dp, GN_DP_VOLUME);
+		make_stored(dp, GN_DP_EXPORT);
 		make_stored(dp, GN_DP_MIRROR);
 	}
 	dp->saving = true;

@@ -186,6 +186,34 @@ static void view_mirror(const struct gn_dp_mirror *mirror, struct mirror_view *v
 	view->session = mirror->session;
 }
 
+struct export_view {
+	Gnomon__V1__NbdExport message;
+	Gnomon__V1__NbdExportCounters counters;
+};
+
+static void view_export(const struct gn_dp_export *export, struct export_view *view)
+{
+	struct gn_nbd_export_stats stats;
+	Gnomon__V1__NbdExportCounters *to = &view->counters;
+
+	gn_nbd_export_get_stats(export->export, &stats);
+	view->message = *export->spec;
+	view->message.size_bytes = gn_blk_size_bytes(export->volume->blk);
+	view->message.counters = to;
+	gnomon__v1__nbd_export_counters__init(to);
+	to->connections = stats.connections;
+	to->connections_total = stats.connections_total;
+	to->reads = stats.reads;
+	to->writes = stats.writes;
+	to->flushes = stats.flushes;
+	to->others = stats.others;
+	to->read_bytes = stats.read_bytes;
+	to->write_bytes = stats.write_bytes;
+	to->errors = stats.errors;
+	to->rejected = stats.rejected;
+	to->in_flight = stats.in_flight;
+}
+
 /* ---- answers ------------------------------------------------------------------------- */
 
 static void answer_empty(struct gn_channel_call *call, int err, const struct gn_status *status)
@@ -386,6 +414,58 @@ static void list_volumes(void *context, struct gn_channel_call *call,
 	free(views);
 }
 
+static void create_export(void *context, struct gn_channel_call *call,
+                          const ProtobufCMessage *request)
+{
+	struct gn_service *service = context;
+	struct gn_status status;
+	struct gn_dp_export *export;
+	struct export_view view;
+
+	if (gn_dp_export_create(service->dp, (const Gnomon__V1__NbdExport *)request, &export,
+	                        &status)) {
+		gn_channel_fail(call, &status);
+		return;
+	}
+	view_export(export, &view);
+	gn_channel_reply(call, &view.message.base);
+}
+
+static void delete_export(void *context, struct gn_channel_call *call,
+                          const ProtobufCMessage *request)
+{
+	struct gn_service *service = context;
+	struct gn_status status;
+	int err = gn_dp_export_delete(service->dp, ((const Gnomon__V1__NameRequest *)request)->name,
+	                              &status);
+
+	answer_empty(call, err, &status);
+}
+
+static void list_exports(void *context, struct gn_channel_call *call,
+                         const ProtobufCMessage *request)
+{
+	struct gn_service *service = context;
+	Gnomon__V1__NbdExportList list = GNOMON__V1__NBD_EXPORT_LIST__INIT;
+	const struct gn_dp_export *export;
+	struct export_view *views;
+	void **messages;
+	size_t n = 0;
+
+	LIST_FOREACH(export, &service->dp->exports, link)
+	n++;
+	views = make_views(n, sizeof *views, &messages);
+	if (!views) {
+		answer_no_memory(call);
+		return;
+	}
+	LIST_FOREACH(export, &service->dp->exports, link)
+	view_export(export, &views[list.n_exports++]);
+	list.exports = (Gnomon__V1__NbdExport **)messages;
+	gn_channel_reply(call, &list.base);
+	free(views);
+}
+
 static void set_mirror(struct gn_service *service, struct gn_channel_call *call,
                        const ProtobufCMessage *request, bool replace)
 {
@@ -573,9 +653,10 @@ static void cancel_clone(struct clone_job *job)
 
 /* In the order of the service's methods in dataplane.proto. */
 static gn_channel_handler *const handlers[] = {
-        get_status,    create_port,  delete_port,  list_ports,    create_volume,
-        delete_volume, list_volumes, clone_volume, create_mirror, update_mirror,
-        delete_mirror, list_mirrors, update_meter, list_meters,   update_volume_mirror,
+        get_status,    create_port,   delete_port,  list_ports,    create_volume,
+        delete_volume, list_volumes,  clone_volume, create_mirror, update_mirror,
+        delete_mirror, list_mirrors,  update_meter, list_meters,   update_volume_mirror,
+        create_export, delete_export, list_exports,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

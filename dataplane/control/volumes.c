@@ -117,6 +117,7 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .read_only = spec->read_only,
 	        .queues = spec->queues,
 	        .lock_wait_ms = dp->saving ? 0 : RESTORE_WAIT_MS,
+	        .is_reserved = gn_dp_export_awaited(dp, spec->name),
 	};
 	struct gn_blk_replica replica;
 	char journal[PATH_MAX];
@@ -284,6 +285,10 @@ int gn_dp_volume_delete(struct gn_dataplane *dp, const char *name, struct gn_sta
 	if (volume->cloning)
 		return gn_status_set(status, GN_FAILED_PRECONDITION,
 		                     "volume '%s' is being cloned; delete it when that is done",
+		                     name);
+	if (volume->n_exports)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' is exported over NBD; delete its exports first",
 		                     name);
 	gn_dp_volume_free(dp, volume);
 	return gn_dataplane_save(dp, status);

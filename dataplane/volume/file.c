@@ -1,9 +1,7 @@
 /* file.c - a volume in a raw file or on a block device, by io_uring.
  *
- * The lcore is the ring's only issuer. Requests become entries in the submission queue as
- * they come; poll enters the kernel at most once for all of them. With DEFER_TASKRUN the
- * kernel does a completion's work inside that same call and never interrupts the lcore;
- * older kernels get the next best flags (setup_flags).
+ * Requests become entries in the submission queue as they come; poll enters the kernel at most
+ * once for all of them (uring.h).
  *
  * Guest memory is deliberately not registered as fixed buffers: that pins every page of the
  * guest, and a page which the balloon gives back and takes again would then be another page
@@ -15,17 +13,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "dataplane/uring/uring.h"
 
 #define MAX_DEPTH     4096u
 #define REAP_BATCH    64u
@@ -42,9 +38,7 @@ struct bounce {
 
 struct file_volume {
 	struct gn_volume volume;
-	struct io_uring ring;
-	bool has_ring;
-	bool enabled;         /* by the lcore, which thereby becomes the issuer */
+	struct gn_uring uring;
 	uint32_t memory_mask; /* alignment of memory for O_DIRECT, less one */
 	struct bounce *free_bounces;
 	struct gn_volume_request *waiting; /* for a bounce buffer, oldest first */
@@ -190,7 +184,7 @@ static void prepare(struct file_volume *file, struct io_uring_sqe *sqe,
 /* Every request in flight has at most one entry, and the queue has 'depth' of them. */
 static void enqueue(struct file_volume *file, struct gn_volume_request *request)
 {
-	prepare(file, io_uring_get_sqe(&file->ring), request);
+	prepare(file, io_uring_get_sqe(&file->uring.ring), request);
 }
 
 static void wait_for_bounce(struct file_volume *file, struct gn_volume_request *request)
@@ -271,6 +265,7 @@ static bool can_write_instead(const struct file_volume *file,
                               const struct gn_volume_request *request, int result)
 {
 	return result == -EOPNOTSUPP && file->zeroes && !request->by_writing &&
+	       !request->is_fast_only &&
 	       (request->op == GN_VOLUME_WRITE_ZEROES ||
 	        request->op == GN_VOLUME_WRITE_ZEROES_UNMAP);
 }
@@ -310,27 +305,6 @@ static void on_completion(struct file_volume *file, struct gn_volume_request *re
 		finish(file, request, 0);
 }
 
-static bool kernel_has_work(const struct file_volume *file)
-{
-	return IO_URING_READ_ONCE(*file->ring.sq.kflags) &
-	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
-
-static void enter_kernel(struct file_volume *file)
-{
-	if (!file->enabled) {
-		/* liburing 2.3's shared library does not export io_uring_enable_rings(). */
-		if (syscall(__NR_io_uring_register, file->ring.ring_fd,
-		            IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0)
-			return;
-		file->enabled = true;
-	}
-	if (io_uring_sq_ready(&file->ring))
-		io_uring_submit_and_get_events(&file->ring);
-	else if (kernel_has_work(file))
-		io_uring_get_events(&file->ring);
-}
-
 static unsigned file_poll(struct gn_volume *volume)
 {
 	struct file_volume *file = to_file(volume);
@@ -341,13 +315,13 @@ static unsigned file_poll(struct gn_volume *volume)
 
 	if (!volume->n_in_flight)
 		return 0;
-	enter_kernel(file);
-	n = io_uring_peek_batch_cqe(&file->ring, cqes, REAP_BATCH);
+	gn_uring_enter(&file->uring);
+	n = io_uring_peek_batch_cqe(&file->uring.ring, cqes, REAP_BATCH);
 	for (unsigned i = 0; i < n; i++) {
 		requests[i] = io_uring_cqe_get_data(cqes[i]);
 		results[i] = cqes[i]->res;
 	}
-	io_uring_cq_advance(&file->ring, n);
+	io_uring_cq_advance(&file->uring.ring, n);
 	for (unsigned i = 0; i < n; i++)
 		on_completion(file, requests[i], results[i]);
 	return n;
@@ -355,27 +329,12 @@ static unsigned file_poll(struct gn_volume *volume)
 
 static bool file_arm(struct gn_volume *volume)
 {
-	struct file_volume *file = to_file(volume);
-
-	if (!volume->n_in_flight)
-		return true;
-	io_uring_cq_eventfd_toggle(&file->ring, true);
-	/* The kernel posts, then looks at the flag; we set the flag, then look. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return !io_uring_sq_ready(&file->ring) && !io_uring_cq_ready(&file->ring) &&
-	       !kernel_has_work(file);
+	return !volume->n_in_flight || gn_uring_arm(&to_file(volume)->uring);
 }
 
 static void file_disarm(struct gn_volume *volume)
 {
-	struct file_volume *file = to_file(volume);
-	uint64_t count;
-
-	if (*file->ring.cq.kflags & IORING_CQ_EVENTFD_DISABLED)
-		return;
-	io_uring_cq_eventfd_toggle(&file->ring, false);
-	if (read(volume->event_fd, &count, sizeof count) < 0)
-		return; /* it was not the volume that woke us */
+	gn_uring_disarm(&to_file(volume)->uring);
 }
 
 /* ---- create, destroy --------------------------------------------------------- */
@@ -385,10 +344,7 @@ static void file_destroy(struct gn_volume *volume)
 	struct flock unlock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 	struct file_volume *file = to_file(volume);
 
-	if (file->has_ring)
-		io_uring_queue_exit(&file->ring);
-	if (volume->event_fd >= 0)
-		close(volume->event_fd);
+	gn_uring_fini(&file->uring);
 	if (volume->file_fd >= 0) {
 		/* The ring lets its file go some time after its end, the lock need not wait. */
 		fcntl(volume->file_fd, F_OFD_SETLK, &unlock);
@@ -552,35 +508,14 @@ static int allocate_memory(struct file_volume *file)
 	return 0;
 }
 
-/* From what the newest kernels have (6.1) to what all have. The ring starts disabled, so
- * that the lcore which enables it becomes its single issuer. */
 static int setup_ring(struct file_volume *file)
 {
-	static const unsigned setup_flags[] = {
-	        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-	        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-	        0,
-	};
-	int err = -EINVAL;
+	int err = gn_uring_init(&file->uring, file->volume.depth);
 
-	for (unsigned i = 0; err == -EINVAL && i < sizeof setup_flags / sizeof *setup_flags; i++) {
-		struct io_uring_params params = {.flags = setup_flags[i] | IORING_SETUP_R_DISABLED |
-		                                          IORING_SETUP_SUBMIT_ALL};
-
-		if (!setup_flags[i])
-			params.flags &= ~IORING_SETUP_SUBMIT_ALL;
-		err = io_uring_queue_init_params(file->volume.depth, &file->ring, &params);
-	}
 	if (err)
 		return err;
-	file->has_ring = true;
-	err = io_uring_register_files(&file->ring, &file->volume.file_fd, 1);
-	if (err)
-		return err;
-	err = io_uring_register_eventfd(&file->ring, file->volume.event_fd);
-	if (!err)
-		io_uring_cq_eventfd_toggle(&file->ring, false);
-	return err;
+	file->volume.event_fd = file->uring.event_fd;
+	return io_uring_register_files(&file->uring.ring, &file->volume.file_fd, 1);
 }
 
 static int setup(struct file_volume *file, const struct gn_volume_file_config *config,
@@ -594,11 +529,7 @@ static int setup(struct file_volume *file, const struct gn_volume_file_config *c
 		err = find_size(file, config->path, status);
 	if (err)
 		return err;
-	file->volume.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (file->volume.event_fd < 0)
-		err = -errno;
-	if (!err)
-		err = choose_direct(file);
+	err = choose_direct(file);
 	if (!err)
 		err = allocate_memory(file);
 	if (!err)

@@ -42,6 +42,7 @@ struct gn_volume_request {
 	uint64_t length_bytes;   /* READ and WRITE: the sum over 'iov' */
 	const struct iovec *iov; /* READ and WRITE */
 	unsigned n_iov;          /* 1..1024 */
+	bool is_fast_only;       /* zeroes: -EOPNOTSUPP rather than by writing them */
 	/* 'error' is 0 or a negative errno: -EIO, -ENOSPC, -EROFS, -EFAULT (memory that is
 	 * not mapped), -EOPNOTSUPP (the store cannot discard). */
 	void (*done)(struct gn_volume_request *request, int error);

@@ -187,10 +187,20 @@ static void update_volume_mirror(void *context, struct gn_channel_call *call,
 	gn_channel_fail(call, &status);
 }
 
+static void refuse_exports(void *context, struct gn_channel_call *call,
+                           const ProtobufCMessage *request)
+{
+	struct gn_status status;
+
+	gn_status_set(&status, GN_UNIMPLEMENTED, "this dataplane exports no volumes");
+	gn_channel_fail(call, &status);
+}
+
 static gn_channel_handler *const handlers[] = {
-        get_status,    create_port,  delete_port,  list_ports,    create_volume,
-        delete_volume, list_volumes, clone_volume, create_mirror, update_mirror,
-        delete_mirror, list_mirrors, update_meter, list_meters,   update_volume_mirror,
+        get_status,     create_port,    delete_port,    list_ports,    create_volume,
+        delete_volume,  list_volumes,   clone_volume,   create_mirror, update_mirror,
+        delete_mirror,  list_mirrors,   update_meter,   list_meters,   update_volume_mirror,
+        refuse_exports, refuse_exports, refuse_exports,
 };
 
 struct gn_fake_dataplane *gn_fake_dataplane_create(const char *run_dir)

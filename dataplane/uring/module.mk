@@ -1,0 +1,1 @@
+uring.src := dataplane/uring/uring.c
