@@ -417,13 +417,14 @@ def test_command_line_and_orderly_end():
         check(run("-c", config).returncode == 1, "two serve the same socket")
 
 
-def main():
+def main(tests=None):
+    """Runs the named tests, else all 'test_' functions of 'tests' (a module's globals)."""
     for program in (GNOMOND, PEERS, CALL):
         if not os.access(program, os.X_OK):
             print(f"not ok 1 - {program} is missing: build it first")
             return 1
     wanted = sys.argv[1:]
-    tests = [(name[5:].replace("_", " "), function) for name, function in globals().items()
+    tests = [(name[5:].replace("_", " "), function) for name, function in (tests or globals()).items()
              if name.startswith("test_") and (not wanted or name in wanted)]
     failures = 0
     for number, (name, function) in enumerate(tests, 1):
@@ -436,4 +437,5 @@ def main():
     return 1 if failures else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

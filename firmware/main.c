@@ -16,7 +16,6 @@
 
 #include "firmware/brain/brain.h"
 #include "firmware/config/config.h"
-#include "firmware/model/model.h"
 #include "firmware/control/control.h"
 #include "firmware/core/log.h"
 #include "firmware/executor/executor.h"
@@ -50,7 +49,6 @@ struct options {
 /* The parts, in the order of their making; all are borrowed from one another. */
 struct gnomond {
 	struct gn_config *config;
-	struct gn_model *model;
 	struct gn_loop *loop;
 	struct gn_store *store;
 	struct gn_brain *brain;
@@ -222,40 +220,22 @@ static int make_peers(struct gnomond *g, struct gn_status *status)
 	return error;
 }
 
-/* A pack that cannot be believed is not used; forecasting goes on without. */
-static void load_model(struct gnomond *g)
-{
-	struct gn_status status;
-
-	if (!g->config->model_pack)
-		return;
-	if (!g->config->model_key) {
-		gn_log(GN_LOG_ERROR, "model_pack is given without model_key; no pack is used. Give "
-		                     "the public key that the pack was signed with");
-		return;
-	}
-	if (gn_model_load(g->config->model_pack, g->config->model_key, &g->model, &status)) {
-		gn_log(GN_LOG_ERROR, "%s; forecasting without it", status.message);
-		return;
-	}
-	g->config->pack = &g->model->pack;
-	gn_log(GN_LOG_INFO, "model pack '%s', serial %u", g->model->pack.header.name,
-	       g->model->pack.header.serial);
-}
-
 static int make_brain(struct gnomond *g)
 {
 	int error = gn_brain_create(g->config, g->store, gn_time_now(), &g->brain);
 
-	if (!error)
-		g->brain->listener = (struct gn_brain_listener){
-		        .context = g,
-		        .decided = on_decided,
-		        .observed = on_observed,
-		        .event = on_event,
-		        .removed = on_removed,
-		};
-	return error;
+	if (error)
+		return error;
+	g->brain->listener = (struct gn_brain_listener){
+	        .context = g,
+	        .decided = on_decided,
+	        .observed = on_observed,
+	        .event = on_event,
+	        .removed = on_removed,
+	};
+	if (g->brain->packs.note[0])
+		gn_log(GN_LOG_ERROR, "%s", g->brain->packs.note);
+	return 0;
 }
 
 static int make_service(struct gnomond *g, struct gn_status *status)
@@ -294,7 +274,6 @@ static int make_all(struct gnomond *g, struct gn_status *status)
 {
 	int error = make_store(g, status);
 
-	load_model(g);
 	if (!error)
 		error = make_brain(g);
 	if (!error)
@@ -330,7 +309,6 @@ static void unmake_all(struct gnomond *g)
 	gn_brain_destroy(g->brain);
 	gn_store_close(g->store);
 	gn_loop_destroy(g->loop);
-	gn_model_destroy(g->model);
 	gn_config_free(g->config);
 }
 

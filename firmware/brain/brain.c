@@ -100,7 +100,7 @@ void gn_brain_save_first(struct gn_brain *brain, const struct gn_vm *vm)
 	put_message(brain, "first", vm->name, &vm->first->base);
 }
 
-static void save_predictors(struct gn_brain *brain, const struct gn_vm *vm)
+void gn_brain_save_predictors(struct gn_brain *brain, const struct gn_vm *vm)
 {
 	unsigned i;
 
@@ -117,6 +117,7 @@ static void save_predictors(struct gn_brain *brain, const struct gn_vm *vm)
 		gn_store_put(brain->store, "predictor", name, bytes, size);
 		free(bytes);
 	}
+	gn_packs_save_vm(brain, vm); /* in the same transaction: both are of one instant */
 }
 
 void gn_brain_save_changed(struct gn_brain *brain, const struct gn_vm *vm,
@@ -132,6 +133,7 @@ void gn_brain_save_all(struct gn_brain *brain)
 {
 	size_t i;
 
+	gn_packs_save_all(brain);
 	for (i = 0; i < brain->n_vms; i++) {
 		const struct gn_vm *vm = brain->vms[i];
 
@@ -141,7 +143,7 @@ void gn_brain_save_all(struct gn_brain *brain)
 			save_policy(brain, vm);
 		if (vm->first)
 			gn_brain_save_first(brain, vm);
-		save_predictors(brain, vm);
+		gn_brain_save_predictors(brain, vm);
 	}
 }
 
@@ -149,13 +151,14 @@ void gn_brain_tick(struct gn_brain *brain, struct gn_time now)
 {
 	gn_ledger_advance(&brain->ledger, gn_brain_card_time(brain, now));
 	gn_store_put_number(brain->store, "card_us", brain->card_us);
+	gn_packs_tick(brain, now);
 	if (!brain->n_vms)
 		return;
 	/* Each VM about once a minute: what is younger is learnt again from the history. */
 	if (now.monotonic_us - brain->saved_us < SAVE_US / brain->n_vms)
 		return;
 	brain->saved_us = now.monotonic_us;
-	save_predictors(brain, brain->vms[brain->next_saved++ % brain->n_vms]);
+	gn_brain_save_predictors(brain, brain->vms[brain->next_saved++ % brain->n_vms]);
 }
 
 /* ---- a VM -------------------------------------------------------------------------- */
@@ -195,7 +198,8 @@ static struct gn_vm *create_vm(struct gn_brain *brain, const Gnomon__V1__VmSpec 
 	vm->spec = GN_MESSAGE_COPY(Gnomon__V1__VmSpec, spec);
 	gn_config_rules(brain->config, seed ? seed->policy : NULL, rules, &vm->mode);
 	for (i = 1; i < GN_RESOURCE_END; i++)
-		gn_series_init(&vm->series[i], brain->config, (enum gn_resource)i, &rules[i]);
+		gn_series_init(&vm->series[i], brain->config, &brain->packs.in_use,
+		               (enum gn_resource)i, &rules[i]);
 	return vm;
 }
 
@@ -286,6 +290,7 @@ void gn_brain_remove_vm(struct gn_brain *brain, struct gn_vm *vm)
 
 	if (brain->listener.removed)
 		brain->listener.removed(brain->listener.context, vm);
+	gn_packs_forget_vm(brain, vm);
 	gn_ledger_release(&brain->ledger, vm->ledger_entry);
 	/* An empty spec says: not again from the configuration. */
 	if (configured(brain->config, vm->name))
@@ -468,11 +473,13 @@ int gn_brain_create(const struct gn_config *config, struct gn_store *store, stru
 	brain->entries = gn_message_alloc(LEDGER_ENTRIES * sizeof *brain->entries);
 	brain->edges = gn_message_alloc(2 * LEDGER_ENTRIES * sizeof *brain->edges);
 	gn_ledger_init(&brain->ledger, brain->entries, brain->edges, LEDGER_ENTRIES);
+	gn_packs_open(&brain->packs, config, store, now.wall_us);
 	gn_store_each(store, "vm", load_vm, &loading);
 	load_configured(brain, now);
 	gn_store_each(store, "policy", load_policy, &loading);
 	gn_store_each(store, "first", load_first, &loading);
 	gn_store_each(store, "predictor", load_predictor, &loading);
+	gn_packs_load_trials(brain);
 	for (i = 0; i < brain->n_vms; i++)
 		restore_series(brain, brain->vms[i], now);
 	*out = brain;
@@ -486,9 +493,10 @@ void gn_brain_destroy(struct gn_brain *brain)
 	if (!brain)
 		return;
 	for (i = 0; i < brain->n_vms; i++) {
-		save_predictors(brain, brain->vms[i]);
+		gn_brain_save_predictors(brain, brain->vms[i]);
 		destroy_vm(brain->vms[i]);
 	}
+	gn_packs_close(&brain->packs);
 	free(brain->vms);
 	free(brain->entries);
 	free(brain->edges);

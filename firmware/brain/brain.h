@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "firmware/brain/packs.h"
 #include "firmware/brain/series.h"
 #include "firmware/config/config.h"
 #include "firmware/ledger/ledger.h"
@@ -68,6 +69,7 @@ struct gn_brain {
 	const struct gn_config *config;
 	struct gn_store *store;
 	struct gn_brain_listener listener;
+	struct gn_packs packs;
 	struct gn_vm **vms; /* by name */
 	size_t n_vms;
 	struct gn_ledger ledger;

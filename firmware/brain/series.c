@@ -28,9 +28,10 @@ static void begin_predictor(struct gn_series *series, const struct gn_config *co
 }
 
 void gn_series_init(struct gn_series *series, const struct gn_config *config,
-                    enum gn_resource resource, const struct gn_policy_rules *rules)
+                    const struct gn_series_packs *packs, enum gn_resource resource,
+                    const struct gn_policy_rules *rules)
 {
-	*series = (struct gn_series){.resource = resource, .rules = *rules};
+	*series = (struct gn_series){.resource = resource, .packs = packs, .rules = *rules};
 	gn_policy_window_init(&series->window, rules->shrink_after_us);
 	series->predict = gn_message_alloc(gn_predict_size);
 	begin_predictor(series, config);
@@ -38,6 +39,7 @@ void gn_series_init(struct gn_series *series, const struct gn_config *config,
 
 void gn_series_fini(struct gn_series *series)
 {
+	gn_series_end_trial(series, false);
 	free(series->predict);
 	series->predict = NULL;
 }
@@ -95,22 +97,45 @@ static void remember_forecast(struct gn_series *series, const struct gn_config *
 	series->ring[step % GN_SERIES_RING].p95 = deciding->quantiles[GN_P95];
 }
 
+static uint32_t forecast_all(const struct gn_predict *predict, const struct gn_config *config,
+                             struct gn_predict_forecast forecasts[GN_PREDICT_MAX_HORIZONS])
+{
+	uint32_t i;
+
+	for (i = 0; i < config->horizons_count; i++)
+		if (gn_predict_forecast(predict, i, &forecasts[i]))
+			break;
+	return i;
+}
+
+/* The pack on trial sees what the active one sees, and is judged on the same instants. */
+static void observe_trial(struct gn_series *series, const struct gn_config *config,
+                          uint64_t card_us, int64_t value)
+{
+	struct gn_predict_forecast candidate[GN_PREDICT_MAX_HORIZONS];
+	struct gn_series_trial *trial = series->trial;
+
+	if (gn_predict_observe_with(trial->predict, series->packs->trial, card_us, value) ||
+	    forecast_all(trial->predict, config, candidate) != series->n_forecasts)
+		return;
+	gn_trial_observe(&trial->scores, config->predict_period_ms * 1000ull, card_us, value,
+	                 series->n_forecasts, series->forecasts, candidate);
+}
+
 static void end_step(struct gn_series *series, const struct gn_config *config, uint64_t card_us)
 {
 	/* What a rate needed is its mean; memory must hold the most at any time. */
 	int64_t value = series->resource == GN_RESOURCE_MEMORY
 	                        ? series->step_maximum
 	                        : series->step_sum / series->n_in_step;
-	uint32_t i;
 
 	series->n_in_step = 0;
-	if (gn_predict_observe_with(series->predict, config->pack, card_us, value))
+	if (gn_predict_observe_with(series->predict, series->packs->active, card_us, value))
 		return;
-	series->n_forecasts = 0;
-	for (i = 0; i < config->horizons_count; i++)
-		if (gn_predict_forecast(series->predict, i, &series->forecasts[i]) == 0)
-			series->n_forecasts = i + 1;
+	series->n_forecasts = forecast_all(series->predict, config, series->forecasts);
 	series->made_us = card_us;
+	if (series->trial)
+		observe_trial(series, config, card_us, value);
 	remember_forecast(series, config);
 }
 
@@ -152,10 +177,79 @@ int gn_series_observe(struct gn_series *series, const struct gn_config *config, 
 	series->seen = true;
 	series->newest = *value;
 	series->card_us = card_us;
-	if (had && before && value->allocated && before != value->allocated)
+	if (had && before && value->allocated && before != value->allocated) {
 		gn_predict_note_resize(series->predict, before, value->allocated);
+		if (series->trial)
+			gn_predict_note_resize(series->trial->predict, before, value->allocated);
+	}
 	gn_policy_window_add(&series->window, card_us, gap_of(config), value->value);
 	return gather(series, config, card_us, value->value) ? 1 : 0;
+}
+
+/* ---- the trial of a pack --------------------------------------------------------- */
+
+bool gn_series_begin_trial(struct gn_series *series)
+{
+	gn_series_end_trial(series, false);
+	if (!series->made_us)
+		return false;
+	series->trial = gn_message_alloc(sizeof *series->trial);
+	series->trial->predict = gn_message_alloc(gn_predict_size);
+	memcpy(series->trial->predict, series->predict, gn_predict_size);
+	return true;
+}
+
+void gn_series_end_trial(struct gn_series *series, bool adopt)
+{
+	struct gn_series_trial *trial = series->trial;
+
+	if (!trial)
+		return;
+	if (adopt)
+		memcpy(series->predict, trial->predict, gn_predict_size);
+	free(trial->predict);
+	free(trial);
+	series->trial = NULL;
+}
+
+struct trial_head {
+	uint64_t digest;
+	uint64_t card_us;
+	struct gn_trial_series scores;
+};
+
+void *gn_series_export_trial(const struct gn_series *series, size_t *size)
+{
+	char *bytes = gn_message_alloc(sizeof(struct trial_head) + gn_predict_blob_max);
+	struct trial_head head;
+
+	memset(&head, 0, sizeof head);
+	head.digest = series->packs->trial_digest;
+	head.card_us = series->made_us;
+	head.scores = series->trial->scores;
+	memcpy(bytes, &head, sizeof head);
+	*size = sizeof head +
+	        gn_predict_export(series->trial->predict, bytes + sizeof head, gn_predict_blob_max);
+	return bytes;
+}
+
+int gn_series_import_trial(struct gn_series *series, const void *bytes, size_t size)
+{
+	struct trial_head head;
+
+	if (size <= sizeof head)
+		return -EBADMSG;
+	memcpy(&head, bytes, sizeof head);
+	if (!series->packs->trial || head.digest != series->packs->trial_digest ||
+	    head.card_us != series->made_us || !gn_series_begin_trial(series))
+		return -EBADMSG;
+	if (gn_predict_import(series->trial->predict, (const char *)bytes + sizeof head,
+	                      size - sizeof head)) {
+		gn_series_end_trial(series, false);
+		return -EBADMSG;
+	}
+	series->trial->scores = head.scores;
+	return 0;
 }
 
 /* ---- as bytes ------------------------------------------------------------------- */
@@ -180,25 +274,59 @@ void *gn_series_export(const struct gn_series *series, const struct gn_config *c
 	return bytes;
 }
 
-int gn_series_import(struct gn_series *series, const struct gn_config *config, const void *bytes,
-                     size_t size)
+static bool fits(const struct gn_predict_config *made, const struct gn_predict_config *wanted)
+{
+	return made->period_us == wanted->period_us && made->n_horizons == wanted->n_horizons &&
+	       memcmp(made->horizons, wanted->horizons, sizeof wanted->horizons) == 0;
+}
+
+static int import(struct gn_series *series, const struct gn_config *config, const void *bytes,
+                  size_t size)
 {
 	struct gn_predict_config now = predict_config(config);
 	struct head head;
+	int error;
 
 	if (size <= sizeof head)
 		return -EBADMSG;
 	memcpy(&head, bytes, sizeof head);
-	if (head.config.period_us != now.period_us || head.config.n_horizons != now.n_horizons ||
-	    head.config.min_history != now.min_history ||
-	    memcmp(head.config.horizons, now.horizons, sizeof now.horizons) != 0)
-		return -EBADMSG;
-	if (gn_predict_import(series->predict, (const char *)bytes + sizeof head,
-	                      size - sizeof head)) {
-		begin_predictor(series, config);
-		return -EBADMSG;
+	if (!fits(&head.config, &now) || head.config.min_history != now.min_history)
+		return -EPROTO;
+	error = gn_predict_import(series->predict, (const char *)bytes + sizeof head,
+	                          size - sizeof head);
+	/* The blob must be what its head says: one that had seen later times, say, would refuse
+	 * every sample. */
+	if (!error && (gn_predict_newest_us(series->predict) != head.card_us ||
+	               !fits(gn_predict_configuration(series->predict), &now)))
+		error = -EBADMSG;
+	if (!error) {
+		series->card_us = head.card_us;
+		series->made_us = head.card_us;
+		series->n_forecasts = forecast_all(series->predict, config, series->forecasts);
 	}
-	series->card_us = head.card_us;
-	series->made_us = head.card_us;
-	return 0;
+	return error;
+}
+
+int gn_series_import(struct gn_series *series, const struct gn_config *config, const void *bytes,
+                     size_t size)
+{
+	int error = import(series, config, bytes, size);
+
+	if (error)
+		begin_predictor(series, config);
+	return error;
+}
+
+void gn_series_take_over(struct gn_series *series, const struct gn_series *other)
+{
+	bool on_trial = series->trial != NULL;
+
+	memcpy(series->predict, other->predict, gn_predict_size);
+	series->card_us = other->card_us;
+	series->made_us = other->made_us;
+	series->n_in_step = 0;
+	series->n_forecasts = other->n_forecasts;
+	memcpy(series->forecasts, other->forecasts, sizeof series->forecasts);
+	if (on_trial)
+		gn_series_begin_trial(series);
 }

@@ -10,9 +10,23 @@
 #include "firmware/config/config.h"
 #include "firmware/demand/demand.h"
 #include "firmware/policy/policy.h"
+#include "firmware/predict/pack.h"
 #include "firmware/predict/predict.h"
+#include "firmware/predict/trial.h"
 
 #define GN_SERIES_RING 512
+
+/* The packs that series forecast with now; NULL: none. Owner: packs.h, who changes them. */
+struct gn_series_packs {
+	const struct gn_pack *active, *trial;
+	uint64_t trial_digest;
+};
+
+/* A series' part in the trial of a pack (firmware/predict/trial.h). */
+struct gn_series_trial {
+	struct gn_predict *predict; /* like the series' own, but with the pack on trial */
+	struct gn_trial_series scores;
+};
 
 struct gn_series {
 	enum gn_resource resource;
@@ -30,7 +44,9 @@ struct gn_series {
 	uint64_t hold_us[2];
 	uint32_t n_failed[2];
 
+	const struct gn_series_packs *packs; /* borrowed */
 	struct gn_predict *predict;
+	struct gn_series_trial *trial; /* NULL: takes no part in one */
 	uint32_t n_forecasts;
 	struct gn_predict_forecast forecasts[GN_PREDICT_MAX_HORIZONS];
 	uint64_t made_us;
@@ -46,9 +62,10 @@ struct gn_series {
 	} ring[GN_SERIES_RING];
 };
 
-/* 'rules' must have been checked. */
+/* 'rules' must have been checked. 'config' and 'packs' are borrowed. */
 void gn_series_init(struct gn_series *series, const struct gn_config *config,
-                    enum gn_resource resource, const struct gn_policy_rules *rules);
+                    const struct gn_series_packs *packs, enum gn_resource resource,
+                    const struct gn_policy_rules *rules);
 void gn_series_fini(struct gn_series *series);
 
 /* Feeds a value. Returns 0: kept; 1: kept, and a step ended, so there are new forecasts;
@@ -66,11 +83,25 @@ int64_t gn_series_forecast_for(const struct gn_series *series, const struct gn_c
 const struct gn_predict_forecast *gn_series_deciding(const struct gn_series *series,
                                                      const struct gn_config *config);
 
+/* From now on the series takes part in the trial of 'packs->trial'; anew when it does so
+ * already. Without a forecast yet: nothing happens, false. */
+bool gn_series_begin_trial(struct gn_series *series);
+/* With 'adopt' the predictor that was on trial becomes the series' own. */
+void gn_series_end_trial(struct gn_series *series, bool adopt);
+/* Its part in the trial as bytes, for the caller to free(), and back. Import refuses
+ * (-EBADMSG) what is damaged, of another pack, or not in step with the series' own. */
+void *gn_series_export_trial(const struct gn_series *series, size_t *size);
+int gn_series_import_trial(struct gn_series *series, const void *bytes, size_t size);
+
 /* State of the predictor as bytes, for the caller to free(), and back. Import refuses
- * (-EBADMSG) what is damaged or was made under another configuration. */
+ * what is damaged (-EBADMSG) and what was made under another configuration or by another
+ * version (-EPROTO); the predictor then begins anew. */
 void *gn_series_export(const struct gn_series *series, const struct gn_config *config,
                        size_t *size);
 int gn_series_import(struct gn_series *series, const struct gn_config *config, const void *bytes,
                      size_t size);
+/* Continues where 'other', which was imported, stopped; 'other' is then only to be ended.
+ * What was seen and decided here stays; a trial begins anew. */
+void gn_series_take_over(struct gn_series *series, const struct gn_series *other);
 
 #endif

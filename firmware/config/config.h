@@ -85,7 +85,7 @@ struct gn_config {
 	unsigned horizons_count;
 	uint32_t min_history; /* steps; 0: the predictor's */
 	char *model_pack;     /* NULL: the experts that learn on the card are alone */
-	char *model_key;      /* public key (PEM) that the pack must be signed with */
+	char *model_key;      /* public key (PEM) that every pack must be signed with */
 	uint32_t overcommit_milli;
 	uint32_t reserve_mib;
 	uint32_t max_vms;
@@ -100,7 +100,6 @@ struct gn_config {
 	struct gn_config_policy *policy; /* of VMs that have none of their own; NULL: built in */
 	struct gn_config_vm *vms;
 	unsigned vms_count;
-	const struct gn_pack *pack; /* of model_pack, once main.c has loaded it; else NULL */
 };
 
 /* 0 or a negative errno with a sentence that names the file and the key. */

@@ -31,7 +31,13 @@
 	X(GetPlan, gn_control_get_plan)                                                            \
 	X(ApprovePlan, gn_control_approve_plan)                                                    \
 	X(RejectPlan, gn_control_reject_plan)                                                      \
-	X(GetReport, gn_control_get_report)
+	X(GetReport, gn_control_get_report)                                                        \
+	X(ListModels, gn_control_list_models)                                                      \
+	X(ImportModel, gn_control_import_model)                                                    \
+	X(RollbackModel, gn_control_rollback_model)                                                \
+	X(ExportHistory, gn_control_export_history)                                                \
+	X(ExportVmState, gn_control_export_vm_state)                                               \
+	X(ImportVmState, gn_control_import_vm_state)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

@@ -27,6 +27,11 @@ gn_channel_handler gn_control_create_shadow, gn_control_list_shadows, gn_control
 /* plans.c */
 gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
         gn_control_reject_plan;
+/* models.c */
+gn_channel_handler gn_control_list_models, gn_control_import_model, gn_control_rollback_model,
+        gn_control_export_vm_state, gn_control_import_vm_state;
+/* history.c */
+gn_channel_handler gn_control_export_history;
 
 /* Replies and frees the message. */
 void gn_control_reply(struct gn_channel_call *call, ProtobufCMessage *reply);

@@ -9,13 +9,23 @@
 #include "firmware/model/signature.h"
 
 #define TRAILER_MAGIC 0x47534e47u
-#define FILE_SIZE_MAX (GN_PACK_SIZE_MAX + sizeof(struct trailer) + GN_SIGNATURE_MAX)
 
 struct trailer {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t length;
 };
+_Static_assert(sizeof(struct trailer) == 8, "as in GN_MODEL_FILE_MAX");
+
+/* FNV-1a: who believes a pack has checked its signature. */
+static uint64_t digest_of(const uint8_t *byte, size_t size)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	while (size--)
+		hash = (hash ^ *byte++) * 1099511628211u;
+	return hash;
+}
 
 void gn_model_destroy(struct gn_model *model)
 {
@@ -50,7 +60,8 @@ static int check(const struct gn_model *model, size_t size, const char *key_path
 
 	if (!signature)
 		return gn_status_set(status, GN_UNAUTHENTICATED,
-		                     "model pack %s is not signed; sign it with tools/train/sign",
+		                     "model pack %s is not signed; sign it with "
+		                     "'tools/train/train --sign KEY'",
 		                     name);
 	error = gn_signature_check(key_path, model->bytes, model->pack.size, signature, length);
 	if (error == -EBADMSG)
@@ -93,6 +104,8 @@ int gn_model_from_bytes(const void *bytes, size_t size, const char *key_path, co
 		gn_model_destroy(model);
 		return error;
 	}
+	model->size = size;
+	model->digest = digest_of(model->bytes, model->pack.size);
 	*out = model;
 	return 0;
 }
@@ -108,16 +121,16 @@ int gn_model_load(const char *path, const char *key_path, struct gn_model **mode
 	if (!file)
 		return gn_status_set(status, gn_code_from_errno(errno),
 		                     "cannot read model pack %s: %s", path, strerror(errno));
-	bytes = malloc(FILE_SIZE_MAX + 1);
-	size = bytes ? fread(bytes, 1, FILE_SIZE_MAX + 1, file) : 0;
+	bytes = malloc(GN_MODEL_FILE_MAX + 1);
+	size = bytes ? fread(bytes, 1, GN_MODEL_FILE_MAX + 1, file) : 0;
 	fclose(file);
 	if (!bytes)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for model pack %s",
 		                     path);
-	if (size > FILE_SIZE_MAX)
+	if (size > GN_MODEL_FILE_MAX)
 		error = gn_status_set(status, GN_INVALID_ARGUMENT,
 		                      "%s is larger than a model pack can be (%zu bytes)", path,
-		                      (size_t)FILE_SIZE_MAX);
+		                      (size_t)GN_MODEL_FILE_MAX);
 	else
 		error = gn_model_from_bytes(bytes, size, key_path, path, model, status);
 	free(bytes);

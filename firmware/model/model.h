@@ -9,12 +9,17 @@
 #define GN_MODEL_MODEL_H
 
 #include "firmware/core/status.h"
+#include "firmware/model/signature.h"
 #include "firmware/predict/pack.h"
 
 struct gn_model {
 	struct gn_pack pack;
-	void *bytes;
+	void *bytes; /* of the whole file, signature included */
+	size_t size;
+	uint64_t digest; /* of the pack without its signature; tells packs apart, no more */
 };
+
+#define GN_MODEL_FILE_MAX (GN_PACK_SIZE_MAX + 8 + GN_SIGNATURE_MAX)
 
 /* Owner of the model: the caller, who ends it with gn_model_destroy(). On failure '*model' is
  * untouched and 'status' says what is wrong with which file and what to do. */

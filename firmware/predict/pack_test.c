@@ -127,37 +127,101 @@ static void nonsense_is_soon_ignored(void **state)
 	free(without);
 }
 
+/* ---- the trial ------------------------------------------------------------------------ */
+
+#define MINUTE ((uint64_t)60000000)
+
+static int64_t value_at(uint64_t step)
+{
+	return 5000 + (int64_t)(step * 7919 % 1000);
+}
+
+/* Forecasts that are constant but for the distance that they keep above the highest value. */
+static void make_forecasts(struct gn_predict_forecast forecasts[4], int64_t distance)
+{
+	static const uint32_t horizons[4] = {1, 6, 12, 24};
+
+	for (int h = 0; h < 4; h++) {
+		forecasts[h] = (struct gn_predict_forecast){.horizon = horizons[h]};
+		for (int q = 0; q < GN_PREDICT_N_QUANTILES; q++)
+			forecasts[h].quantiles[q] = 6000 + distance;
+	}
+}
+
+/* 'steps' from step 'first' on, with 'present' and 'candidate' so far above. */
+static void feed(struct gn_trial_series *series, uint64_t first, uint64_t steps, int64_t present,
+                 int64_t candidate)
+{
+	struct gn_predict_forecast a[4], b[4];
+
+	make_forecasts(a, present);
+	make_forecasts(b, candidate);
+	for (uint64_t i = first; i < first + steps; i++)
+		gn_trial_observe(series, MINUTE, i * MINUTE, value_at(i), 4, a, b);
+}
+
+static enum gn_trial_verdict verdict_of(uint64_t steps, int64_t present, int64_t candidate)
+{
+	struct gn_trial trial = {0};
+
+	for (int vm = 0; vm < 3; vm++) {
+		struct gn_trial_series series = {0};
+
+		feed(&series, 1000, steps, present, candidate);
+		gn_trial_add(&trial, &series);
+	}
+	return gn_trial_decide(&trial);
+}
+
 static void a_trial_takes_the_better_pack_only(void **state)
 {
-	struct gn_predict_config config = {300000000, 4, {1, 6, 12, 24}, 0};
-	struct gn_trial trial, swapped, early;
+	const struct gn_trial none = {0};
 
-	gn_trial_init(&trial);
-	gn_trial_init(&swapped);
-	gn_trial_init(&early);
-	assert_int_equal(gn_trial_decide(&trial), GN_TRIAL_WAIT);
-	for (int vm = 0; vm < 4; vm++) {
-		struct gn_predict *good = malloc(gn_predict_size), *bad = malloc(gn_predict_size);
+	assert_int_equal(gn_trial_decide(&none), GN_TRIAL_WAIT);
+	assert_int_equal(verdict_of(50, 400, 0), GN_TRIAL_WAIT);
+	assert_int_equal(verdict_of(500, 400, 0), GN_TRIAL_BETTER);
+	assert_int_equal(verdict_of(500, 0, 400), GN_TRIAL_WORSE);
+	/* no difference: kept as it is, but only after a long look */
+	assert_int_equal(verdict_of(500, 100, 100), GN_TRIAL_WAIT);
+	assert_int_equal(verdict_of(3000, 100, 100), GN_TRIAL_WORSE);
+	/* a little better: likewise */
+	assert_int_equal(verdict_of(500, 106, 100), GN_TRIAL_WAIT);
+	assert_int_equal(verdict_of(3000, 106, 100), GN_TRIAL_BETTER);
+}
 
-		gn_predict_init(good, &config);
-		gn_predict_init(bad, &config);
-		for (uint64_t i = 1; i < 900; i++) {
-			int64_t value = 5000 + (int64_t)(i * 7919 % 1000) * (vm + 1);
+static void a_trial_scores_what_is_due(void **state)
+{
+	struct gn_trial_series series = {0};
 
-			gn_predict_observe(good, i * config.period_us, value);
-			/* the same series with wild values strewn in: forecast worse */
-			gn_predict_observe(bad, i * config.period_us, i % 50 ? value : 20 * value);
-			if (i == 100)
-				gn_trial_add(&early, good, bad, 4);
-		}
-		gn_trial_add(&trial, bad, good, 4);
-		gn_trial_add(&swapped, good, bad, 4);
-		free(good);
-		free(bad);
-	}
-	assert_int_equal(gn_trial_decide(&early), GN_TRIAL_WAIT);
-	assert_int_equal(gn_trial_decide(&trial), GN_TRIAL_BETTER);
-	assert_int_equal(gn_trial_decide(&swapped), GN_TRIAL_WORSE);
+	feed(&series, 1000, 24, 0, 0);
+	assert_int_equal(series.losses[0].n, 23);
+	assert_int_equal(series.losses[3].n, 0); /* 24 steps ahead: not yet */
+	feed(&series, 1024, 1, 0, 0);
+	assert_int_equal(series.losses[3].n, 1);
+	/* P90 6000 against 'value' costs a tenth of the distance, P95 a twentieth, ... */
+	assert_in_range(series.losses[3].present, (6000 - value_at(1024)) * 16 / 100 - 3,
+	                (6000 - value_at(1024)) * 16 / 100 + 3);
+	/* after a gap, what fell into it is not scored, and no more waits than fits */
+	feed(&series, 2000, 1, 0, 0);
+	assert_int_equal(series.losses[0].n, 24);
+	assert_int_equal(series.losses[3].n, 1);
+	feed(&series, 2001, 24 * 10, 0, 0);
+	assert_in_range(series.losses[3].n, 1 + 4 * 8, 1 + 4 * 10);
+}
+
+static void a_trial_saturates(void **state)
+{
+	struct gn_trial_series series = {0};
+	struct gn_predict_forecast a[4], b[4];
+	struct gn_trial trial = {0};
+
+	make_forecasts(a, GN_PREDICT_MAX - 6000);
+	make_forecasts(b, -6000);
+	for (uint64_t i = 1; i < 200000; i++)
+		gn_trial_observe(&series, 1, i, i % 2 ? INT64_MAX : INT64_MIN, 4, a, b);
+	for (int i = 0; i < 100000; i++)
+		gn_trial_add(&trial, &series);
+	assert_int_equal(gn_trial_decide(&trial), GN_TRIAL_WORSE);
 }
 
 int main(void)
@@ -167,6 +231,8 @@ int main(void)
 	        cmocka_unit_test(refuses_what_is_out_of_place),
 	        cmocka_unit_test(nonsense_is_soon_ignored),
 	        cmocka_unit_test(a_trial_takes_the_better_pack_only),
+	        cmocka_unit_test(a_trial_scores_what_is_due),
+	        cmocka_unit_test(a_trial_saturates),
 	};
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);
 }

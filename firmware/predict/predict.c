@@ -228,6 +228,16 @@ int gn_predict_accuracy(const struct gn_predict *p, uint32_t index, struct gn_pr
 	return 0;
 }
 
+const struct gn_predict_config *gn_predict_configuration(const struct gn_predict *p)
+{
+	return &p->config;
+}
+
+uint64_t gn_predict_newest_us(const struct gn_predict *p)
+{
+	return p->now_us;
+}
+
 void gn_predict_note_resize(struct gn_predict *p, int64_t old_limit, int64_t new_limit)
 {
 	if (old_limit == new_limit)

@@ -75,6 +75,12 @@ struct gn_predict_accuracy {
 int gn_predict_accuracy(const struct gn_predict *p, uint32_t index,
                         struct gn_predict_accuracy *out);
 
+/* What it was made with; also what an imported one says of itself. */
+const struct gn_predict_config *gn_predict_configuration(const struct gn_predict *p);
+
+/* When the newest sample was taken; 0: none yet. */
+uint64_t gn_predict_newest_us(const struct gn_predict *p);
+
 /* The VM's allocation changed: old residuals say less from here on. */
 void gn_predict_note_resize(struct gn_predict *p, int64_t old_limit, int64_t new_limit);
 

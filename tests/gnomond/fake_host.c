@@ -31,6 +31,7 @@ struct gn_fake_host {
 	unsigned n_ids;
 	uint64_t integrated_us;
 	unsigned n_silent;
+	struct gn_fake_mood mood;
 	struct gn_channel_service service;
 };
 
@@ -38,8 +39,28 @@ struct gn_fake_host {
 
 int64_t gn_fake_host_load(const struct gn_fake_host *host, uint64_t now_us)
 {
+	if (host->o.chaos_us)
+		return 50 + gn_fake_chaos(0, now_us / host->o.chaos_us) * 9 / 10;
 	return now_us % host->o.period_us < host->o.spike_us ? host->o.high_milli
 	                                                     : host->o.low_milli;
+}
+
+/* What the guest uses of its memory. */
+static uint64_t memory_used(const struct gn_fake_host *host, const struct vm *vm, uint64_t now_us)
+{
+	uint64_t used = vm->memory_bytes / 2, most = vm->memory_bytes - (24 << 20);
+
+	if (host->o.chaos_us)
+		used += gn_fake_chaos(1, now_us / host->o.chaos_us) * 128ull * 1024;
+	used += host->mood.troubles[GN_FAKE_NOISE_KIB] * gn_fake_chaos(2, now_us / 10000) * 1024 /
+	        1000;
+	used += host->mood.leaked_bytes;
+	return used < most ? used : most;
+}
+
+const struct gn_fake_mood *gn_fake_host_mood(const struct gn_fake_host *host)
+{
+	return &host->mood;
 }
 
 static void integrate(struct gn_fake_host *host, uint64_t now_us)
@@ -136,6 +157,7 @@ static void get_stats(void *context, struct gn_channel_call *call, const Protobu
 	stats->wall_us = gn_clock_wall_us();
 	stats->monotonic_us = gn_clock_monotonic_us();
 	integrate(host, stats->monotonic_us);
+	gn_fake_mood_read(&host->mood, host->o.mood, stats->monotonic_us);
 	for (unsigned i = 0; i < host->n_vms; i++) {
 		const struct vm *vm = &host->vms[i];
 		Gnomon__V1__HostVmStats *out =
@@ -151,7 +173,8 @@ static void get_stats(void *context, struct gn_channel_call *call, const Protobu
 		out->allocation = allocation_of(vm);
 		out->cpu_time_ns = vm->cpu_time_ns;
 		out->memory_available_bytes = vm->memory_bytes - (20 << 20);
-		out->memory_usable_bytes = vm->memory_bytes / 2;
+		out->memory_usable_bytes =
+		        vm->memory_bytes - memory_used(host, vm, stats->monotonic_us);
 		out->memory_rss_bytes = vm->memory_bytes;
 		out->memory_updated_us = stats->wall_us;
 		GN_MESSAGE_APPEND(stats->vms, stats->n_vms, out);

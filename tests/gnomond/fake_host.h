@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "proto/channel.h"
+#include "tests/gnomond/fake_mood.h"
 
 struct gn_fake_host_options {
 	const char *journal;
@@ -18,6 +19,8 @@ struct gn_fake_host_options {
 	uint64_t spike_us;  /* of each period */
 	int64_t low_milli;
 	int64_t high_milli;
+	uint64_t chaos_us;   /* CPU and memory change in disorder, so often; 0: periodic CPU */
+	const char *mood;    /* the file of fake_mood.h */
 	unsigned n_silent;   /* so many first commands are executed and not answered */
 	const char *run_dir; /* where the dataplane's sockets are said to be */
 };
@@ -27,6 +30,8 @@ struct gn_fake_host;
 struct gn_fake_host *gn_fake_host_create(const struct gn_fake_host_options *options);
 /* A service of class Host; lives as long as the model. */
 const struct gn_channel_service *gn_fake_host_service(struct gn_fake_host *host);
+/* What the VMs suffer, as of the last report. */
+const struct gn_fake_mood *gn_fake_host_mood(const struct gn_fake_host *host);
 /* Load of the moment, milli-vCPU, before the allocation cuts it. */
 int64_t gn_fake_host_load(const struct gn_fake_host *host, uint64_t now_us);
 

@@ -14,7 +14,7 @@
 static const char usage[] =
         "usage: gn-fake-peers --dir DIR [--vms N] [--cpus N] [--load-ms N] [--spike-ms N]\n"
         "                     [--low MILLI] [--high MILLI] [--silent N] [--period-ms N]\n"
-        "                     [--only host|dataplane]\n";
+        "                     [--chaos-ms N] [--only host|dataplane]\n";
 
 static volatile sig_atomic_t stopped;
 
@@ -32,17 +32,10 @@ struct options {
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-	        {"dir", 1, 0, 'd'},
-	        {"vms", 1, 0, 'v'},
-	        {"cpus", 1, 0, 'c'},
-	        {"load-ms", 1, 0, 'l'},
-	        {"spike-ms", 1, 0, 's'},
-	        {"low", 1, 0, 'w'},
-	        {"high", 1, 0, 'h'},
-	        {"silent", 1, 0, 'q'},
-	        {"period-ms", 1, 0, 'p'},
-	        {"only", 1, 0, 'o'},
-	        {0, 0, 0, 0},
+	        {"dir", 1, 0, 'd'},      {"vms", 1, 0, 'v'},      {"cpus", 1, 0, 'c'},
+	        {"load-ms", 1, 0, 'l'},  {"spike-ms", 1, 0, 's'}, {"low", 1, 0, 'w'},
+	        {"high", 1, 0, 'h'},     {"silent", 1, 0, 'q'},   {"period-ms", 1, 0, 'p'},
+	        {"chaos-ms", 1, 0, 'x'}, {"only", 1, 0, 'o'},     {0, 0, 0, 0},
 	};
 	int c;
 
@@ -76,6 +69,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'q':
 			o->host.n_silent = (unsigned)n;
+			break;
+		case 'x':
+			o->host.chaos_us = n * 1000;
 			break;
 		case 'p':
 			o->period_us = n * 1000;
@@ -162,7 +158,7 @@ int main(int argc, char **argv)
 	struct gn_channel_publisher *publisher = NULL;
 	struct pollfd fds[2];
 	uint64_t next_us = 0;
-	char journal[128];
+	char journal[128], mood[128];
 	unsigned n = 0;
 
 	if (parse(argc, argv, &o)) {
@@ -173,6 +169,8 @@ int main(int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	snprintf(journal, sizeof journal, "%s/journal", o.dir);
+	snprintf(mood, sizeof mood, "%s/mood", o.dir);
+	o.host.mood = mood;
 	o.host.journal = journal;
 	o.host.run_dir = o.dir;
 	if (!o.only || strcmp(o.only, "host") == 0)

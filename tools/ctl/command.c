@@ -70,11 +70,38 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl vm create web-1 --nic net0,vlan=10 --disk vda,path=/vm/web-1.raw\n"},
         {"vm", "delete", gn_ctl_vm_delete, "VM", "",
          "take a VM from behind the card (its disks stay)", "  gnomonctl vm delete web-1\n"},
+        {"vm", "export-state", gn_ctl_vm_export_state, "VM FILE", "",
+         "what the card has learnt of a VM, as a file",
+         "  gnomonctl vm export-state web-1 web-1.state\n"},
+        {"vm", "import-state", gn_ctl_vm_import_state, "VM FILE [--replace]", "--replace",
+         "go on with what another card has learnt of a VM",
+         "  --replace   even if this card has learnt more of it\n\n"
+         "  gnomonctl vm import-state web-1 web-1.state\n"},
         {"forecast", NULL, gn_ctl_forecast, "VM", "", "what the VM will need, and how sure that is",
          "  gnomonctl forecast web-1\n"},
         {"history", NULL, gn_ctl_history, "VM RESOURCE [--last 1h] [--points N]", "--last --points",
          "demand, allocation and forecast over time",
          "  gnomonctl history web-1 cpu --last 10min\n"},
+        {"model", "list", gn_ctl_model_list, "", "",
+         "model packs: active, on trial, previous, and why", "  gnomonctl model list\n"},
+        {"model", "import", gn_ctl_model_import, "FILE [--replace]", "--replace",
+         "try a signed model pack beside the active one",
+         "  --replace   end the trial that is under way\n"
+         "The pack becomes active once it was measured to be better on this card.\n\n"
+         "  gnomonctl model import our-fleet.signed.pack\n"},
+        {"model", "rollback", gn_ctl_model_rollback, "[--trial]", "--trial",
+         "return to the previous model pack",
+         "  --trial     only end the trial that is under way\n\n"
+         "  gnomonctl model rollback\n"},
+        {"model", "export-history", gn_ctl_model_export_history, "FILE [options]",
+         "--vm --resource --interval --last", "history as CSV, for tools/train and gnomon-replay",
+         "  --vm VM          of one VM only\n"
+         "  --resource cpu   of one resource only\n"
+         "  --interval 5min  of a row; default: the predictor's period; the card keeps fine\n"
+         "                   ones for less long (its configuration's 'store')\n"
+         "  --last 7d        not older than that\n\n"
+         "  gnomonctl model export-history fleet.csv --interval 5min\n"
+         "  gnomon-replay --policy policy.yaml fleet.csv\n"},
         {"shadow", "create", gn_ctl_shadow_create, "VM [options]", "--pool " SHADOW_OPTIONS,
          "make a shadow of a VM", SHADOW_CREATE_HELP},
         {"shadow", "list", gn_ctl_shadow_list, "", "", "all shadows and their states",

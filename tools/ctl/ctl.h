@@ -62,6 +62,8 @@ typedef int gn_ctl_command(struct gn_ctl *ctl, struct gn_ctl_arguments *argument
 gn_ctl_command gn_ctl_status, gn_ctl_report, gn_ctl_watch, gn_ctl_top;
 gn_ctl_command gn_ctl_vm_list, gn_ctl_vm_show, gn_ctl_vm_create, gn_ctl_vm_delete;
 gn_ctl_command gn_ctl_forecast, gn_ctl_history;
+gn_ctl_command gn_ctl_model_list, gn_ctl_model_import, gn_ctl_model_rollback,
+        gn_ctl_model_export_history, gn_ctl_vm_export_state, gn_ctl_vm_import_state;
 gn_ctl_command gn_ctl_shadow_create, gn_ctl_shadow_list, gn_ctl_shadow_show, gn_ctl_shadow_update,
         gn_ctl_shadow_delete;
 gn_ctl_command gn_ctl_mirror_show, gn_ctl_mirror_set, gn_ctl_mirror_delete;

@@ -37,6 +37,13 @@ const char *gn_text_plan_state(Gnomon__V1__Plan__State state)
 	return lower(&gnomon__v1__plan__state__descriptor, (int)state);
 }
 
+const char *gn_text_model_role(Gnomon__V1__Model__Role role)
+{
+	return role == GNOMON__V1__MODEL__ROLE__TRIAL
+	               ? "on trial"
+	               : lower(&gnomon__v1__model__role__descriptor, (int)role);
+}
+
 const char *gn_text_shadow_state(Gnomon__V1__ShadowState state)
 {
 	const ProtobufCEnumValue *named = protobuf_c_enum_descriptor_get_value(

@@ -38,7 +38,7 @@ struct pass {
 	double largest[COLUMNS_MAX];
 	struct series *series;
 	size_t n_series;
-	uint64_t interval_s;
+	uint64_t interval_ms;
 	char *error;
 	size_t error_size;
 };
@@ -63,8 +63,17 @@ int gn_trace_number(const char *text, int64_t scale, int64_t *value)
 	return 0;
 }
 
-/* One line into fields; false at the end of the file. Comments go to 'interval_s'. */
-static bool next_line(struct reader *reader, uint64_t *interval_s)
+static void read_interval(const char *comment, uint64_t *interval_ms)
+{
+	int64_t value;
+
+	if (strncmp(comment, "# interval_s:", 13) == 0 &&
+	    gn_trace_number(comment + 13, 1000, &value) == 0 && value > 0)
+		*interval_ms = (uint64_t)value;
+}
+
+/* One line into fields; false at the end of the file. Comments go to 'interval_ms'. */
+static bool next_line(struct reader *reader, uint64_t *interval_ms)
 {
 	while (gzgets(reader->file, reader->line, LINE_SIZE)) {
 		char *at = reader->line;
@@ -72,8 +81,7 @@ static bool next_line(struct reader *reader, uint64_t *interval_s)
 		reader->number++;
 		at[strcspn(at, "\r\n")] = 0;
 		if (*at == '#') {
-			if (strncmp(at, "# interval_s:", 13) == 0)
-				*interval_s = strtoull(at + 13, NULL, 10);
+			read_interval(at, interval_ms);
 			continue;
 		}
 		if (!*at)
@@ -88,7 +96,7 @@ static bool next_line(struct reader *reader, uint64_t *interval_s)
 
 static int read_header(struct pass *pass, struct reader *reader)
 {
-	if (!next_line(reader, &pass->interval_s) || reader->n_fields < 3)
+	if (!next_line(reader, &pass->interval_ms) || reader->n_fields < 3)
 		return fail(pass, reader->number, "expected the header 'series,t,<columns>', found",
 		            reader->n_fields ? reader->fields[0] : "");
 	if (pass->n_columns)
@@ -122,21 +130,22 @@ static int place(struct pass *pass, struct reader *reader, struct series *series
 {
 	int64_t t;
 
-	if (gn_trace_number(reader->fields[1], 1, &t) != 0)
+	if (gn_trace_number(reader->fields[1], 1000, &t) != 0)
 		return fail(pass, reader->number, "expected a time in seconds, found",
 		            reader->fields[1]);
 	if (series->first_t < 0)
 		series->first_t = t;
-	if (t < series->first_t || (uint64_t)(t - series->first_t) / pass->interval_s >= LENGTH_MAX)
+	if (t < series->first_t ||
+	    (uint64_t)(t - series->first_t) / pass->interval_ms >= LENGTH_MAX)
 		return fail(pass, reader->number, "time goes back or too far ahead",
 		            reader->fields[1]);
-	*index = (size_t)((uint64_t)(t - series->first_t) / pass->interval_s);
+	*index = (size_t)((uint64_t)(t - series->first_t) / pass->interval_ms);
 	return 0;
 }
 
 static int measure(struct pass *pass, struct reader *reader)
 {
-	while (next_line(reader, &pass->interval_s)) {
+	while (next_line(reader, &pass->interval_ms)) {
 		struct series *series = find_series(pass, reader->fields[0], true);
 		size_t index;
 		int status;
@@ -146,7 +155,7 @@ static int measure(struct pass *pass, struct reader *reader)
 		if (reader->n_fields != pass->n_columns + 2)
 			return fail(pass, reader->number,
 			            "wrong number of fields in line of series", reader->fields[0]);
-		if (pass->interval_s == 0)
+		if (pass->interval_ms == 0)
 			return fail(pass, reader->number, "no '# interval_s: N' line before",
 			            "data");
 		status = place(pass, reader, series, &index);
@@ -175,7 +184,7 @@ static int64_t scale_of(double largest)
 
 static int make_rows(struct pass *pass, struct gn_trace *trace)
 {
-	trace->interval_us = pass->interval_s * 1000000;
+	trace->interval_us = pass->interval_ms * 1000;
 	trace->n_rows = pass->n_series * pass->n_columns;
 	trace->rows = calloc(trace->n_rows ? trace->n_rows : 1, sizeof(*trace->rows));
 	if (!trace->rows)
@@ -200,7 +209,7 @@ static int make_rows(struct pass *pass, struct gn_trace *trace)
 
 static int fill(struct pass *pass, struct reader *reader, struct gn_trace *trace)
 {
-	while (next_line(reader, &pass->interval_s)) {
+	while (next_line(reader, &pass->interval_ms)) {
 		struct series *series = find_series(pass, reader->fields[0], false);
 		struct gn_trace_row *row;
 		size_t index;

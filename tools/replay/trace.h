@@ -1,7 +1,8 @@
 /* trace.h - reads series from CSV files (plain or gzip) in the traces' format.
  *
- * Lines that start with '#' are comments, of which '# interval_s: N' sets the grid; then a
- * header 'series,t,<columns>', then one line per sample, 't' in seconds on the grid. An empty
+ * Lines that start with '#' are comments, of which '# interval_s: N' sets the grid (down to
+ * thousandths: 0.1); then a header 'series,t,<columns>', then one line per sample, 't' in seconds
+ * on the grid. An empty
  * cell is a missing sample, as is a skipped line. Owner: the caller; not thread-safe. */
 #ifndef GN_REPLAY_TRACE_H
 #define GN_REPLAY_TRACE_H
