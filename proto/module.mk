@@ -5,3 +5,7 @@ $(eval $(call test,channel,proto/channel_test.c $(channel.src),$(NNG_LIBS) -lpth
 envelope.src := proto/envelope.c firmware/core/status.c $(PROTO:%.proto=%.pb-c.c)
 $(eval $(call test,envelope,proto/envelope_test.c $(envelope.src),-lprotobuf-c))
 $(eval $(call fuzz,envelope,proto/envelope_fuzz.c $(envelope.src),-lprotobuf-c))
+$(eval $(call test,json,proto/json_test.c proto/json.c firmware/core/status.c \
+	$(PROTO:%.proto=%.pb-c.c),-ljansson -lprotobuf-c))
+$(eval $(call fuzz,json,proto/json_fuzz.c proto/json.c firmware/core/status.c \
+	$(PROTO:%.proto=%.pb-c.c),-ljansson -lprotobuf-c))

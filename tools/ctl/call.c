@@ -6,7 +6,7 @@
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/connection.h"
 #include "tools/ctl/ctl.h"
-#include "tools/ctl/json.h"
+#include "proto/json.h"
 #include "tools/ctl/output.h"
 
 /* The card, too, says UNAVAILABLE, of its host or its store: then it was reached. */

@@ -19,7 +19,7 @@
 #include "proto/channel.h"
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/ctl.h"
-#include "tools/ctl/json.h"
+#include "proto/json.h"
 
 const char *__lsan_default_suppressions(void);
 

@@ -13,7 +13,7 @@
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/connection.h"
 #include "tools/ctl/format.h"
-#include "tools/ctl/json.h"
+#include "proto/json.h"
 #include "tools/ctl/output.h"
 
 #define FIRST_US 5000000u /* so long is waited for the first connection */

@@ -1,7 +1,8 @@
 /* json_test.c - every kind of protobuf field as JSON. A made-up descriptor has the kinds that
  * the contract does not use; the contract's own messages show names, oneofs and absence. */
-#include "tools/ctl/json.h"
+#include "proto/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -211,6 +212,138 @@ static void test_indented(void **state)
 	free(text);
 }
 
+/* ---- parsing ---------------------------------------------------------------------------- */
+
+static int parse(const char *text, const ProtobufCMessageDescriptor *type,
+                 ProtobufCMessage **out, struct gn_status *status)
+{
+	return gn_json_parse(text, strlen(text), type, out, status);
+}
+
+/* What is printed parses to what prints the same. */
+static void test_round_trip(void **state)
+{
+	static const char text[] =
+	        "{\"name\":\"vms/web-1/policy\",\"mode\":\"ENFORCE\",\"resources\":[{\"resource\":"
+	        "\"CPU\",\"quantile_milli\":950,\"horizon_us\":6000000,\"minimum\":-1,\"maximum\":"
+	        "9223372036854775807,\"step\":1000,\"headroom_milli\":0,\"dead_band_milli\":"
+	        "4294967295,"
+	        "\"cooldown_us\":0,\"shrink_after_us\":0,\"max_change\":0}]}\n";
+	struct gn_status status;
+	ProtobufCMessage *message;
+
+	assert_int_equal(parse(text, &gnomon__v1__policy__descriptor, &message, &status), 0);
+	check(message, text);
+	protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static void test_parses_oneofs_bytes_and_nothing(void **state)
+{
+	struct gn_status status;
+	ProtobufCMessage *message;
+
+	assert_int_equal(parse("{\"vxlan\":{\"session_id\":7},\"filters\":[]}",
+	                       &gnomon__v1__mirror__descriptor, &message, &status),
+	                 0);
+	assert_int_equal(((Gnomon__V1__Mirror *)message)->sink_case,
+	                 GNOMON__V1__MIRROR__SINK_VXLAN);
+	assert_int_equal(((Gnomon__V1__Mirror *)message)->vxlan->session_id, 7);
+	protobuf_c_message_free_unpacked(message, NULL);
+	assert_int_equal(parse("{\"body\":\"00aBff\"}", &gnomon__v1__envelope__descriptor, &message,
+	                       &status),
+	                 0);
+	assert_memory_equal(((Gnomon__V1__Envelope *)message)->body.data, "\x00\xab\xff", 3);
+	protobuf_c_message_free_unpacked(message, NULL);
+	assert_int_equal(parse("", &gnomon__v1__policy__descriptor, &message, &status), 0);
+	protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static void test_refuses_with_the_place(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+	        {"[]", "must be a JSON object"},
+	        {"{\"mode\":", "no JSON object (line 1"},
+	        {"{\"mode\":\"OFF\",\"mode\":\"OFF\"}", "no JSON object"},
+	        {"{\"mood\":\"OFF\"}", "'mood' is not known"},
+	        {"{\"mode\":\"ON\"}", "'mode' must be one of MODE_UNSPECIFIED OFF FORECAST_ONLY"},
+	        {"{\"mode\":2}", "'mode' must be one of"},
+	        {"{\"name\":7}", "'name' must be a text"},
+	        {"{\"name\":\"a\\u0000b\"}", "not allowed without JSON_ALLOW_NUL"},
+	        {"{\"resources\":{}}", "'resources' must be an array"},
+	        {"{\"resources\":[{},{\"step\":\"1\"}]}", "'resources[1].step' must be a whole"},
+	        {"{\"resources\":[{\"quantile_milli\":-1}]}",
+	         "'resources[0].quantile_milli' is -1, but must be 0 to 4294967295"},
+	        {"{\"resources\":[{\"quantile_milli\":4294967296}]}", "is 4294967296, but must be"},
+	        {"{\"resources\":[{\"step\":1.5}]}", "must be a whole number"},
+	        {"{\"resources\":[{\"step\":9223372036854775808}]}", "no JSON object"},
+	        {"{\"resources\":[null]}", "'resources[0]' must be an object"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct gn_status status;
+		ProtobufCMessage *message = NULL;
+
+		assert_int_equal(
+		        parse(cases[i].text, &gnomon__v1__policy__descriptor, &message, &status),
+		        -EINVAL);
+		assert_null(message);
+		if (!strstr(status.message, cases[i].says))
+			fail_msg("%s: %s", cases[i].text, status.message);
+	}
+}
+
+static void test_refuses_two_of_a_oneof_and_odd_bytes(void **state)
+{
+	struct gn_status status;
+	ProtobufCMessage *message;
+
+	assert_int_equal(parse("{\"port\":\"a\",\"vxlan\":{}}", &gnomon__v1__mirror__descriptor,
+	                       &message, &status),
+	                 -EINVAL);
+	assert_non_null(strstr(status.message, "excludes another field"));
+	assert_int_equal(parse("{\"vxlan\":{\"session_id\":-1}}", &gnomon__v1__mirror__descriptor,
+	                       &message, &status),
+	                 -EINVAL);
+	for (const char *const *text =
+	             (const char *const[]){"{\"body\":\"0\"}", "{\"body\":\"0g\"}", "{\"body\":7}",
+	                                   NULL};
+	     *text; text++)
+		assert_int_equal(parse(*text, &gnomon__v1__envelope__descriptor, &message, &status),
+		                 -EINVAL);
+}
+
+static void test_sets_single_fields(void **state)
+{
+	struct gn_status status;
+	ProtobufCMessage *message;
+	Gnomon__V1__HistoryRequest *history;
+	Gnomon__V1__UpdatePolicyRequest *update;
+
+	assert_int_equal(parse("", &gnomon__v1__history_request__descriptor, &message, &status), 0);
+	history = (Gnomon__V1__HistoryRequest *)message;
+	assert_int_equal(gn_json_set(message, "vm", "vms/a", &status), 0);
+	assert_int_equal(gn_json_set(message, "vm", "vms/b", &status), 0);
+	assert_int_equal(gn_json_set(message, "resource", "MEMORY", &status), 0);
+	assert_int_equal(gn_json_set(message, "max_points", "17", &status), 0);
+	assert_string_equal(history->vm, "vms/b");
+	assert_int_equal(history->resource, GNOMON__V1__RESOURCE__MEMORY);
+	assert_int_equal(history->max_points, 17);
+	assert_int_equal(gn_json_set(message, "max_points", "many", &status), -EINVAL);
+	assert_int_equal(gn_json_set(message, "resource", "GPU", &status), -EINVAL);
+	assert_int_equal(gn_json_set(message, "none", "1", &status), -ENOENT);
+	assert_int_equal(gn_json_set(message, "vm.name", "1", &status), -ENOENT);
+	protobuf_c_message_free_unpacked(message, NULL);
+	assert_int_equal(
+	        parse("", &gnomon__v1__update_policy_request__descriptor, &message, &status), 0);
+	update = (Gnomon__V1__UpdatePolicyRequest *)message;
+	assert_int_equal(gn_json_set(message, "policy.name", "vms/a/policy", &status), 0);
+	assert_string_equal(update->policy->name, "vms/a/policy");
+	assert_int_equal(gn_json_set(message, "policy.resources", "1", &status), -ENOENT);
+	protobuf_c_message_free_unpacked(message, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,7 +354,12 @@ int main(void)
 	        cmocka_unit_test(test_repeated),
 	        cmocka_unit_test(test_text_and_bytes),
 	        cmocka_unit_test(test_indented),
+	        cmocka_unit_test(test_round_trip),
+	        cmocka_unit_test(test_parses_oneofs_bytes_and_nothing),
+	        cmocka_unit_test(test_refuses_with_the_place),
+	        cmocka_unit_test(test_refuses_two_of_a_oneof_and_odd_bytes),
+	        cmocka_unit_test(test_sets_single_fields),
 	};
 
-	return cmocka_run_group_tests_name("ctl_json", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
