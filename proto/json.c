@@ -166,6 +166,15 @@ int gn_json_print(const ProtobufCMessage *message, int compact, FILE *out)
 	return failed ? -ENOMEM : 0;
 }
 
+char *gn_json_quote(const char *text)
+{
+	json_t *json = string_to_json(text);
+	char *quoted = json_dumps(json, JSON_ENCODE_ANY);
+
+	json_decref(json);
+	return quoted;
+}
+
 /* ---- parsing -------------------------------------------------------------------------- */
 
 #define PATH_SIZE 128
@@ -449,6 +458,30 @@ int gn_json_parse(const char *text, size_t size, const ProtobufCMessageDescripto
 	else
 		*out = message;
 	return error;
+}
+
+void gn_json_free_keys(char **keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(keys[i]);
+	free(keys);
+}
+
+int gn_json_keys(const char *text, size_t size, char ***out, size_t *n)
+{
+	json_t *json = json_loadb(text, size, 0, NULL);
+	char **keys = calloc(json_object_size(json) + 1, sizeof *keys);
+	size_t n_keys = 0;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(json, name, value) if (keys && (keys[n_keys] = strdup(name))) n_keys++;
+	json_decref(json);
+	if (!keys)
+		return -ENOMEM;
+	*out = keys;
+	*n = n_keys;
+	return 0;
 }
 
 /* ---- single fields ------------------------------------------------------------------------ */

@@ -214,8 +214,8 @@ static void test_indented(void **state)
 
 /* ---- parsing ---------------------------------------------------------------------------- */
 
-static int parse(const char *text, const ProtobufCMessageDescriptor *type,
-                 ProtobufCMessage **out, struct gn_status *status)
+static int parse(const char *text, const ProtobufCMessageDescriptor *type, ProtobufCMessage **out,
+                 struct gn_status *status)
 {
 	return gn_json_parse(text, strlen(text), type, out, status);
 }
