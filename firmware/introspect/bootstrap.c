@@ -364,6 +364,8 @@ enum gn_bootstrap_reason gn_bootstrap(struct gn_memory *memory,
 	if (by_vmcoreinfo(s) || by_signature(s)) {
 		*out = s->kernel;
 		s->reason = GN_BOOTSTRAP_OK;
+	} else if (s->reason == GN_BOOTSTRAP_NOTHING && gn_find_is_cipher(memory)) {
+		s->reason = GN_BOOTSTRAP_ENCRYPTED;
 	}
 	reason = s->reason;
 	free(s);
@@ -384,8 +386,9 @@ const char *gn_bootstrap_reason_text(enum gn_bootstrap_reason reason)
 		return "";
 	case GN_BOOTSTRAP_NOTHING:
 		return "no Linux kernel with type information (BTF) is in the guest's memory: it "
-		       "has "
-		       "not booted yet, runs another system, or its memory is encrypted (SEV, TDX)";
+		       "has not booted yet, or runs another system";
+	case GN_BOOTSTRAP_ENCRYPTED:
+		return "the guest's memory is encrypted (SEV, TDX): it cannot be read from outside";
 	case GN_BOOTSTRAP_NO_BTF:
 		return "the guest's kernel has no type information; it needs one built with "
 		       "CONFIG_DEBUG_INFO_BTF";

@@ -47,6 +47,7 @@ enum gn_bootstrap_reason {
 	GN_BOOTSTRAP_BAD_BTF,    /* type information that does not fit */
 	GN_BOOTSTRAP_NO_TASKS,   /* no ring of tasks: it boots, or is no Linux that is known */
 	GN_BOOTSTRAP_ONLY_STALE, /* only kernels that do not run any more */
+	GN_BOOTSTRAP_ENCRYPTED,  /* nothing but what looks like ciphertext */
 	GN_BOOTSTRAP_NO_MEMORY,  /* this process is out of memory */
 };
 

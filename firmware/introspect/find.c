@@ -179,3 +179,43 @@ bool gn_find_vmcoreinfo(struct gn_memory *memory, struct gn_memory_scan *scan, u
 	free(piece);
 	return found;
 }
+
+/* ---- ciphertext ----------------------------------------------------------------------------- */
+
+#define CIPHER_MIN_PAGES 64
+#define CIPHER_MAX_PAGES 512
+/* Of 4096 random bytes, the sum over the 256 values of (count - 16)^2 is 16 * 255 on average, with
+ * a standard deviation of 16 * 22.6; this is six of those above. */
+#define CIPHER_MAX_SPREAD (16 * 391)
+
+static bool is_even(const uint8_t *page)
+{
+	uint16_t counts[256] = {0};
+	uint32_t spread = 0;
+
+	for (unsigned i = 0; i < GN_MEMORY_PAGE; i++)
+		counts[page[i]]++;
+	for (unsigned i = 0; i < 256; i++) {
+		int32_t off = counts[i] - (int32_t)(GN_MEMORY_PAGE / 256);
+
+		spread += (uint32_t)(off * off);
+	}
+	return spread <= CIPHER_MAX_SPREAD;
+}
+
+/* One page of every piece; a few may be shared with the hypervisor and so be plain. */
+bool gn_find_is_cipher(struct gn_memory *memory)
+{
+	struct gn_memory_scan scan = {.region = 0};
+	uint8_t *piece = malloc(PIECE);
+	unsigned n = 0, n_even = 0;
+	uint64_t gpa;
+
+	while (piece && n < CIPHER_MAX_PAGES &&
+	       gn_memory_scan_next(memory, &scan, piece, PIECE, 0, &gpa) >= GN_MEMORY_PAGE) {
+		n++;
+		n_even += is_even(piece);
+	}
+	free(piece);
+	return n >= CIPHER_MIN_PAGES && n_even * 4 >= n * 3;
+}

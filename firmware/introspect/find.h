@@ -29,6 +29,10 @@ bool gn_find_tables(struct gn_memory *memory, uint64_t from, uint64_t to, struct
 /* Addresses of what may be a first task, by its name at offset 'comm'. Returns how many. */
 unsigned gn_find_tasks(struct gn_memory *memory, uint32_t comm, uint64_t *tasks);
 
+/* Whether what is populated looks like nothing but ciphertext (SEV, TDX): its bytes are evenly
+ * distributed, where code, data and empty pages are not. False while too little is populated. */
+bool gn_find_is_cipher(struct gn_memory *memory);
+
 /* For bootstrap: fills what follows from a checked kernel's symbols (kernel.c). */
 void gn_kernel_complete(struct gn_kernel *kernel);
 

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "firmware/introspect/globals.h"
@@ -87,6 +88,37 @@ static void says_why_not(void **state)
 	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_NO_TASKS);
 	memset(image.bytes, 0, sizeof image.bytes);
 	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_NOTHING);
+}
+
+#define CIPHER_MIB 80
+
+/* 'n_plain' of the CIPHER_MIB pieces are empty, the others as if encrypted. */
+static enum gn_bootstrap_reason bootstrap_cipher(unsigned n_plain)
+{
+	struct gn_memory memory = {.n_regions = 0};
+	uint8_t *bytes = aligned_alloc(4096, (size_t)CIPHER_MIB << 20);
+	enum gn_bootstrap_reason reason;
+	uint64_t random = 88172645463325252u;
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < (size_t)CIPHER_MIB << 20; i += 8) {
+		random ^= random << 13; /* xorshift64 */
+		random ^= random >> 7;
+		random ^= random << 17;
+		memcpy(bytes + i, &random, 8);
+	}
+	memset(bytes, 0, (size_t)n_plain << 20);
+	assert_int_equal(gn_memory_add_bytes(&memory, 0, bytes, (uint64_t)CIPHER_MIB << 20), 0);
+	reason = gn_bootstrap(&memory, &no_hints, &kernel);
+	free(bytes);
+	return reason;
+}
+
+static void knows_ciphertext(void **state)
+{
+	assert_int_equal(bootstrap_cipher(0), GN_BOOTSTRAP_ENCRYPTED);
+	assert_int_equal(bootstrap_cipher(15), GN_BOOTSTRAP_ENCRYPTED);
+	assert_int_equal(bootstrap_cipher(40), GN_BOOTSTRAP_NOTHING);
 }
 
 static void refuses_what_stood_still(void **state)
@@ -487,6 +519,7 @@ int main(void)
 	        cmocka_unit_test(found_without_addresses_of_symbols),
 	        cmocka_unit_test(found_by_structure),
 	        cmocka_unit_test(says_why_not),
+	        cmocka_unit_test(knows_ciphertext),
 	        cmocka_unit_test(refuses_what_stood_still),
 	        cmocka_unit_test(passes_over_decoys),
 	        cmocka_unit_test(reads_every_process),

@@ -127,15 +127,36 @@ def spoil(path, text):
             at = data.find(text, at + 1)
 
 
-def test_no_kernel():
+def refused(data):
     path = f"/dev/shm/gni-{os.getpid()}.img"
     try:
         with open(path, "wb") as file:
-            file.write(os.urandom(1 << 20) * 4)
+            file.write(data)
         found = introspect(path, code=3)
-        expect(found["state"] == "UNSUPPORTED" and "BTF" in found["reason"], str(found))
+        expect(found["state"] == "UNSUPPORTED", str(found))
+        return found["reason"]
     finally:
         os.unlink(path)
+
+
+def test_no_kernel():
+    with open("/bin/busybox", "rb") as file:
+        program_text = file.read()
+    reason = refused((program_text * 100)[:100 << 20])
+    expect("runs another system" in reason, reason)
+    # As SEV shows it: ciphertext everywhere, but for a few pages shared with the hypervisor.
+    reason = refused(b"".join(os.urandom(1 << 20) if i % 10 else bytes(1 << 20) for i in range(100)))
+    expect("is encrypted" in reason, reason)
+
+
+def test_without_type_information():
+    """A real kernel whose BTF is gone, as one built without it."""
+    with boot(1) as guest:
+        guest.wait_ready()
+        guest.freeze()
+        spoil(guest.memory, b"\x9f\xeb\x01\x00\x18\x00\x00\x00")
+        found = introspect(guest.memory, code=3)
+        expect(found["state"] == "UNSUPPORTED" and "CONFIG_DEBUG_INFO_BTF" in found["reason"], str(found))
 
 
 def test_fork_heavy():
@@ -186,7 +207,8 @@ TESTS = [
     ("two CPUs under load: every value as the guest prints it", test_values_under_load),
     ("an ELF core gives what the raw memory gives", test_core_file),
     ("with and without VMCOREINFO and symbol table", test_ways_agree),
-    ("memory without a kernel is refused with the reason", test_no_kernel),
+    ("memory without a kernel and encrypted memory are refused with the reason", test_no_kernel),
+    ("a kernel without type information is refused with the reason", test_without_type_information),
     (f"no wrong value in {PASSES} passes over a forking guest", test_fork_heavy),
     ("errors in the log, OOM kill, taint and panic are seen", test_failure_signs),
 ]

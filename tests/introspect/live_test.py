@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,7 @@ class World:
                    f"volumes:\n  - {{name: volumes/a-vda, vm: {VM}, path: {d}/disk.raw}}\n")
         with open(f"{d}/disk.raw", "wb") as disk:
             disk.truncate(8 << 20)
-        self.write("in.yaml", f"run_dir: {d}\nperiod_ms: {period_ms}\n")
+        self.write("in.yaml", f"run_dir: {d}\nperiod_ms: {period_ms}\nstuck_s: 2\n")
 
     def write(self, name, text):
         with open(f"{self.directory}/{name}", "w", encoding="utf-8") as file:
@@ -207,6 +208,17 @@ def test_parser_is_shut_in(w):
     expect(shared and all(line.split()[1][1] == "-" for line in shared), str(shared))
 
 
+def test_hangs_up(w):
+    """Who connects and leaves at once stops nng's listener; it is opened anew."""
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{w.directory}/guests.ipc")
+    time.sleep(5)  # the guard of the channel notices within three
+    w.ready()
+    mode = os.stat(f"{w.directory}/guests.ipc").st_mode & 0o777
+    expect(mode == 0o600, f"mode {mode:o}")
+
+
 def test_paused(w):
     w.ready()
     w.guest.freeze()
@@ -264,10 +276,26 @@ def test_guest_goes(w):
     wait_for(lambda: not children(w.introspect.pid), 20, "the end of its parser")
 
 
-def test_dies_of_shortened_memory(w):
-    """Memory that came by way of a disk. A front end that takes it away kills one parser,
-    nothing else."""
+def test_stuck_threads(w):
+    """A reader of a disk that does not answer sleeps uninterruptibly. The memory came by way of
+    that disk."""
     w.boot(1, "disk")
+    quiet = w.ready()["guest"]["signs"]
+    expect(not number(quiet, "stuck_threads"), str(quiet))
+    w.dataplane.send_signal(signal.SIGSTOP)
+    try:
+        said = w.guest.run("dd if=/dev/vda of=/dev/null bs=4096 count=1 skip=900 2>/dev/null & echo pid=$!")
+        pid = int(re.search(r"pid=(\d+)", said).group(1))
+        signs = w.next_sample(lambda g: number(g.get("signs", {}), "stuck_threads"))["guest"]["signs"]
+        expect(signs["stuck_pid"] == pid and number(signs, "longest_sleep_us") >= 2_000_000, f"{pid}: {signs}")
+        expect(number(w.samples[-1]["guest"]["tasks"], "blocked") == 1, str(w.samples[-1]["guest"]["tasks"]))
+    finally:
+        w.dataplane.send_signal(signal.SIGCONT)
+    w.next_sample(lambda g: state(g) == "READY" and not number(g["signs"], "stuck_threads"))
+
+
+def test_dies_of_shortened_memory(w):
+    """A front end that takes its memory away kills one parser, nothing else."""
     w.ready()
     parser = w.parser()
     w.guest.freeze()
@@ -288,11 +316,13 @@ TESTS = [
     ("the guest's processes and counters are published", test_reads_what_the_guest_does),
     ("demand includes what waits in the run queue", test_demand_includes_waiting),
     ("parser and supervisor are shut in, memory is read-only", test_parser_is_shut_in),
+    ("who hangs up at once does not end what is published", test_hangs_up),
     ("a paused guest is stale, and ready when it goes on", test_paused),
     ("a killed parser is reported and started again", test_killed_parser),
     ("a killed dataplane changes nothing", test_dataplane_restarted),
     ("a reset guest is found again", test_reset),
     ("a guest that goes is given up", test_guest_goes),
+    ("threads that wait for a dead disk are seen, until it answers", test_stuck_threads),
     ("a disk's memory that is taken away ends one parser only", test_dies_of_shortened_memory),
     ("SIGTERM ends it cleanly", test_clean_end),
 ]
