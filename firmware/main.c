@@ -243,8 +243,9 @@ static int make_service(struct gnomond *g, struct gn_status *status)
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
 	const struct gn_control_parts parts = {g->brain, g->runner, g->shadows,  g->reconcile,
 	                                       &g->view, g->shim,   g->dataplane};
-	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view,
-	                             g->config->samples->url, &hooks, &g->ingest, status);
+	const struct gn_config *c = g->config;
+	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
+	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);
 
 	if (!error)
 		error = gn_control_create(g->config, &parts, &g->control, status);
@@ -253,14 +254,15 @@ static int make_service(struct gnomond *g, struct gn_status *status)
 
 static int watch_all(struct gnomond *g)
 {
-	int fds[GN_CONTROL_MAX_FDS], error;
+	int fds[GN_CONTROL_MAX_FDS], sample_fds[GN_INGEST_MAX_FDS], error;
 	unsigned i, n = gn_control_fds(g->control, fds);
+	unsigned n_samples = gn_ingest_fds(g->ingest, sample_fds);
 
 	error = gn_loop_watch(g->loop, gn_peer_fd(g->shim), on_shim, g);
 	if (!error)
 		error = gn_loop_watch(g->loop, gn_peer_fd(g->dataplane), on_dataplane, g);
-	if (error >= 0)
-		error = gn_loop_watch(g->loop, gn_ingest_fd(g->ingest), on_samples, g);
+	for (i = 0; i < n_samples && error >= 0; i++)
+		error = gn_loop_watch(g->loop, sample_fds[i], on_samples, g);
 	for (i = 0; i < n && error >= 0; i++)
 		error = gn_loop_watch(g->loop, fds[i], on_control, g);
 	if (error >= 0)

@@ -173,6 +173,7 @@ static void destroy_vm(struct gn_vm *vm)
 	GN_MESSAGE_FREE(vm->allocation);
 	GN_MESSAGE_FREE(vm->first);
 	GN_MESSAGE_FREE(vm->host_vm);
+	GN_MESSAGE_FREE(vm->guest);
 	free(vm);
 }
 
@@ -247,6 +248,7 @@ static void restore_series(struct gn_brain *brain, struct gn_vm *vm, struct gn_t
 		vm->series[i].changed_us = gn_store_number(brain->store, key);
 		learn_from_history(brain, vm, &vm->series[i], gn_brain_card_time(brain, now));
 	}
+	gn_brain_resume_sources(brain, vm, gn_brain_card_time(brain, now));
 }
 
 static void insert_vm(struct gn_brain *brain, struct gn_vm *vm, struct gn_time now)

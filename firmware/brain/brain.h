@@ -16,6 +16,7 @@
 #include "firmware/brain/packs.h"
 #include "firmware/brain/series.h"
 #include "firmware/config/config.h"
+#include "firmware/demand/source.h"
 #include "firmware/ledger/ledger.h"
 #include "firmware/names/names.h"
 #include "firmware/store/store.h"
@@ -48,6 +49,12 @@ struct gn_vm {
 	uint64_t last_sample_us; /* wall; 0: never */
 	uint64_t source_epoch;   /* of the dataplane */
 	uint64_t sequence;
+
+	Gnomon__V1__Sample *guest; /* newest of gnomon-introspect; NULL: never */
+	uint64_t guest_us;         /* wall, when it came */
+	/* Who measures what the host allocates; by resource, others are not used. */
+	struct gn_source sources[GN_RESOURCE_MEMORY + 1];
+
 	char trouble[GN_STATUS_MESSAGE_SIZE]; /* reconcile's; empty: none */
 };
 
@@ -60,6 +67,8 @@ struct gn_brain_listener {
 	/* After each value of a series. */
 	void (*observed)(void *context, struct gn_vm *vm, enum gn_resource resource,
 	                 struct gn_time now);
+	/* After each sample of a guest's kernel; 'vm->guest' is new. */
+	void (*guest)(void *context, struct gn_vm *vm, struct gn_time now);
 	void (*event)(void *context, const Gnomon__V1__Event *event);
 	/* Before a VM is forgotten. */
 	void (*removed)(void *context, struct gn_vm *vm);
@@ -83,8 +92,8 @@ struct gn_brain {
 	uint64_t card_us; /* newest card time */
 	uint64_t card_monotonic_us;
 	/* source's monotonic clock + offset = card time */
-	int64_t host_offset_us, dataplane_offset_us;
-	bool host_offset_known, dataplane_offset_known;
+	int64_t host_offset_us, dataplane_offset_us, guest_offset_us;
+	bool host_offset_known, dataplane_offset_known, guest_offset_known;
 	size_t next_saved; /* whose predictors are stored next */
 	uint64_t saved_us; /* monotonic: when the last VM's were */
 };
@@ -110,7 +119,13 @@ void gn_brain_host_stats(struct gn_brain *brain, const Gnomon__V1__HostStats *st
                          struct gn_time now);
 void gn_brain_samples(struct gn_brain *brain, const Gnomon__V1__SampleBatch *batch,
                       struct gn_time now);
+/* gnomon-introspect's. */
+void gn_brain_guests(struct gn_brain *brain, const Gnomon__V1__SampleBatch *batch,
+                     struct gn_time now);
 void gn_brain_meters(struct gn_brain *brain, const Gnomon__V1__MeterList *meters);
+/* Why the guest does not measure this resource (CPU, memory), as a sentence; empty: it does. */
+void gn_brain_source_reason(const struct gn_brain *brain, const struct gn_vm *vm,
+                            enum gn_resource resource, struct gn_text *text);
 /* What libvirt reported after a command; NULL is ignored. */
 void gn_brain_set_allocation(struct gn_brain *brain, struct gn_vm *vm,
                              const Gnomon__V1__Allocation *allocation);

@@ -15,8 +15,8 @@
 
 /* A source's monotonic time as card time. The offset is taken anew when the two drift
  * apart: the source restarted, or the wall clock stepped. */
-static uint64_t to_card(struct gn_brain *brain, uint64_t source_us, struct gn_time now,
-                        int64_t *offset_us, bool *known)
+uint64_t gn_brain_to_card(struct gn_brain *brain, uint64_t source_us, struct gn_time now,
+                          int64_t *offset_us, bool *known)
 {
 	uint64_t card = gn_brain_card_time(brain, now);
 	int64_t mapped = (int64_t)source_us + *offset_us;
@@ -178,8 +178,8 @@ static void tell_change(struct gn_brain *brain, struct gn_vm *vm, struct gn_seri
 	              gn_resource_label(series->resource), vm->name, text);
 }
 
-static void observe(struct gn_brain *brain, struct gn_vm *vm, const struct gn_demand *demand,
-                    uint64_t card_us, struct gn_time now)
+void gn_brain_observe(struct gn_brain *brain, struct gn_vm *vm, const struct gn_demand *demand,
+                      uint64_t card_us, struct gn_time now)
 {
 	unsigned i;
 
@@ -311,14 +311,15 @@ static void take_stats(struct gn_brain *brain, struct gn_vm *vm,
 	          : stats->allocation->cpu_quota_us > 0 ? stats->allocation->vcpus
 	                                                : stats->allocation->vcpus_maximum;
 	gn_demand_from_sample(&sample, &vm->limits, maximum, &demand);
-	observe(brain, vm, &demand, card_us, now);
+	gn_brain_weigh_host(brain, vm, &cpu, &demand, card_us);
+	gn_brain_observe(brain, vm, &demand, card_us, now);
 }
 
 void gn_brain_host_stats(struct gn_brain *brain, const Gnomon__V1__HostStats *stats,
                          struct gn_time now)
 {
-	uint64_t card_us = to_card(brain, stats->monotonic_us, now, &brain->host_offset_us,
-	                           &brain->host_offset_known);
+	uint64_t card_us = gn_brain_to_card(brain, stats->monotonic_us, now, &brain->host_offset_us,
+	                                    &brain->host_offset_known);
 	size_t i;
 
 	for (i = 0; i < stats->n_vms; i++) {
@@ -359,10 +360,11 @@ void gn_brain_samples(struct gn_brain *brain, const Gnomon__V1__SampleBatch *bat
 		if (!vm)
 			continue;
 		count_gaps(brain, vm, sample);
-		card_us = to_card(brain, sample->monotonic_us, now, &brain->dataplane_offset_us,
-		                  &brain->dataplane_offset_known);
+		card_us = gn_brain_to_card(brain, sample->monotonic_us, now,
+		                           &brain->dataplane_offset_us,
+		                           &brain->dataplane_offset_known);
 		gn_demand_from_sample(sample, &vm->limits, 0, &demand);
-		observe(brain, vm, &demand, card_us, now);
+		gn_brain_observe(brain, vm, &demand, card_us, now);
 	}
 }
 

@@ -15,6 +15,7 @@
 	X(DeleteVm, gn_control_delete_vm)                                                          \
 	X(ListVms, gn_control_list_vms)                                                            \
 	X(GetVm, gn_control_get_vm)                                                                \
+	X(GetGuest, gn_control_get_guest)                                                          \
 	X(GetForecast, gn_control_get_forecast)                                                    \
 	X(GetHistory, gn_control_get_history)                                                      \
 	X(CreateShadow, gn_control_create_shadow)                                                  \

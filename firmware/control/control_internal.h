@@ -17,6 +17,11 @@ gn_channel_handler gn_control_get_status, gn_control_get_report;
 /* vms.c */
 gn_channel_handler gn_control_create_vm, gn_control_delete_vm, gn_control_list_vms,
         gn_control_get_vm;
+/* guests.c */
+gn_channel_handler gn_control_get_guest;
+/* Who measures the demand of one of the VM's resources. */
+void gn_control_add_source(const struct gn_control *control, const struct gn_vm *vm,
+                           enum gn_resource resource, Gnomon__V1__Demand *demand);
 /* series.c */
 gn_channel_handler gn_control_get_forecast, gn_control_get_history, gn_control_get_policy,
         gn_control_update_policy;

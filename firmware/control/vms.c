@@ -24,7 +24,8 @@ static void add_devices(const struct gn_control *control, const struct gn_vm *vm
 			        GN_MESSAGE_COPY(Gnomon__V1__Volume, view->volumes->volumes[i]));
 }
 
-static void add_demands(const struct gn_vm *vm, Gnomon__V1__Vm *out)
+static void add_demands(const struct gn_control *control, const struct gn_vm *vm,
+                        Gnomon__V1__Vm *out)
 {
 	unsigned i;
 
@@ -38,6 +39,7 @@ static void add_demands(const struct gn_vm *vm, Gnomon__V1__Vm *out)
 		demand->resource = (Gnomon__V1__Resource)i;
 		demand->value = series->newest.value;
 		demand->allocated = series->newest.allocated;
+		gn_control_add_source(control, vm, (enum gn_resource)i, demand);
 		GN_MESSAGE_APPEND(out->demands, out->n_demands, demand);
 	}
 }
@@ -80,7 +82,7 @@ Gnomon__V1__Vm *gn_control_vm_message(struct gn_control *control, const struct g
 		out->allocation = GN_MESSAGE_COPY(Gnomon__V1__Allocation, vm->allocation);
 	out->spec = GN_MESSAGE_COPY(Gnomon__V1__VmSpec, vm->spec);
 	add_devices(control, vm, out);
-	add_demands(vm, out);
+	add_demands(control, vm, out);
 	for (i = 1; i < GN_RESOURCE_END; i++)
 		rules[i] = vm->series[i].rules;
 	out->policy = gn_policy_message(vm->name, vm->mode, rules);

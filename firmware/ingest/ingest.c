@@ -31,7 +31,8 @@ struct gn_ingest {
 	struct gn_brain *brain;
 	struct gn_view *view;
 	struct gn_ingest_hooks hooks;
-	struct gn_channel_subscriber *subscriber;
+	struct gn_channel_subscriber *samples;
+	struct gn_channel_subscriber *guests; /* NULL: not configured */
 	struct poll polls[N_POLLS];
 };
 
@@ -96,6 +97,13 @@ static void on_samples(void *context, const char *topic, const ProtobufCMessage 
 	gn_brain_samples(ingest->brain, (const Gnomon__V1__SampleBatch *)message, gn_time_now());
 }
 
+static void on_guests(void *context, const char *topic, const ProtobufCMessage *message)
+{
+	struct gn_ingest *ingest = context;
+
+	gn_brain_guests(ingest->brain, (const Gnomon__V1__SampleBatch *)message, gn_time_now());
+}
+
 /* ---- turns ---------------------------------------------------------------------------- */
 
 static bool is_due(const struct poll *poll, struct gn_time now)
@@ -124,8 +132,16 @@ void gn_ingest_tick(struct gn_ingest *ingest, struct gn_time now)
 	}
 }
 
+static int subscribe(struct gn_ingest *ingest, const char *url, gn_channel_event *event,
+                     struct gn_channel_subscriber **out, struct gn_status *status)
+{
+	return gn_channel_subscriber_create(url, NULL, "samples",
+	                                    &gnomon__v1__sample_batch__descriptor, event, ingest,
+	                                    out, status);
+}
+
 int gn_ingest_create(struct gn_brain *brain, struct gn_peer *shim, struct gn_peer *dataplane,
-                     struct gn_view *view, const char *samples_url,
+                     struct gn_view *view, const char *samples_url, const char *guests_url,
                      const struct gn_ingest_hooks *hooks, struct gn_ingest **out,
                      struct gn_status *status)
 {
@@ -152,11 +168,11 @@ int gn_ingest_create(struct gn_brain *brain, struct gn_peer *shim, struct gn_pee
 	memcpy(ingest->polls, polls, sizeof polls);
 	for (i = 0; i < N_POLLS; i++)
 		ingest->polls[i].ingest = ingest;
-	error = gn_channel_subscriber_create(samples_url, NULL, "samples",
-	                                     &gnomon__v1__sample_batch__descriptor, on_samples,
-	                                     ingest, &ingest->subscriber, status);
+	error = subscribe(ingest, samples_url, on_samples, &ingest->samples, status);
+	if (!error && guests_url)
+		error = subscribe(ingest, guests_url, on_guests, &ingest->guests, status);
 	if (error) {
-		free(ingest);
+		gn_ingest_destroy(ingest);
 		return error;
 	}
 	*out = ingest;
@@ -167,16 +183,24 @@ void gn_ingest_destroy(struct gn_ingest *ingest)
 {
 	if (!ingest)
 		return;
-	gn_channel_subscriber_destroy(ingest->subscriber);
+	gn_channel_subscriber_destroy(ingest->samples);
+	gn_channel_subscriber_destroy(ingest->guests);
 	free(ingest);
 }
 
-int gn_ingest_fd(const struct gn_ingest *ingest)
+unsigned gn_ingest_fds(const struct gn_ingest *ingest, int fds[GN_INGEST_MAX_FDS])
 {
-	return gn_channel_subscriber_fd(ingest->subscriber);
+	unsigned n = 0;
+
+	fds[n++] = gn_channel_subscriber_fd(ingest->samples);
+	if (ingest->guests)
+		fds[n++] = gn_channel_subscriber_fd(ingest->guests);
+	return n;
 }
 
 void gn_ingest_process(struct gn_ingest *ingest)
 {
-	gn_channel_subscriber_process(ingest->subscriber);
+	gn_channel_subscriber_process(ingest->samples);
+	if (ingest->guests)
+		gn_channel_subscriber_process(ingest->guests);
 }
