@@ -364,7 +364,7 @@ static void test_usage(void **state)
 	        {"", "a command is missing"},
 	        {"frobnicate", "there is no command 'frobnicate'"},
 	        {"vm",
-	         "'vm' needs a verb: list, show, create, delete, export-state or import-state"},
+	         "'vm' needs a verb: list, show, top, create, delete, export-state or import-state"},
 	        {"vm frobnicate", "'frobnicate' cannot be done with 'vm'"},
 	        {"vm show", "the name of a VM is missing"},
 	        {"vm show a b", "'b' is one word too many"},

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "firmware/core/clock.h"
@@ -88,11 +89,37 @@ int gn_ctl_vm_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 
 /* ---- show ---------------------------------------------------------------------------- */
 
+/* Who measures it, what the other one reads, and why the guest's kernel is not asked. */
+static const char *source_of(const Gnomon__V1__Demand *d, char *text, size_t size)
+{
+	bool is_guest = d->source == GNOMON__V1__DEMAND_SOURCE__SOURCE_GUEST;
+	char other[GN_FORMAT_SIZE], added[GN_FORMAT_SIZE];
+	int used;
+
+	if (d->source == GNOMON__V1__DEMAND_SOURCE__SOURCE_DATAPLANE)
+		return "the card";
+	used = snprintf(text, size, "%s", is_guest ? "the guest's kernel" : "libvirt");
+	if (d->has_other)
+		used += snprintf(
+		        text + used, size - (size_t)used, " (%s: %s)",
+		        is_guest ? "libvirt" : "the guest's kernel",
+		        gn_format_demand((int)d->resource, d->other_value, other, sizeof other));
+	if (d->correction)
+		used += snprintf(text + used, size - (size_t)used, ", %s%s of it from the change",
+		                 d->correction < 0 ? "-" : "",
+		                 gn_format_demand((int)d->resource, llabs(d->correction), added,
+		                                  sizeof added));
+	if (d->source_reason[0])
+		snprintf(text + used, size - (size_t)used, "; not the guest: %s", d->source_reason);
+	return text;
+}
+
 static void print_demands(const Gnomon__V1__Vm *vm)
 {
-	static const char *const heads[] = {"RESOURCE", ">DEMAND", ">ALLOCATED", NULL};
+	static const char *const heads[] = {"RESOURCE", ">DEMAND", ">ALLOCATED", "MEASURED BY",
+	                                    NULL};
 	struct gn_table *table = gn_table_create(heads);
-	char text[GN_FORMAT_SIZE];
+	char text[GN_FORMAT_SIZE], source[512];
 
 	putchar('\n');
 	for (size_t i = 0; i < vm->n_demands; i++) {
@@ -105,6 +132,7 @@ static void print_demands(const Gnomon__V1__Vm *vm)
 		             d->allocated ? gn_format_demand((int)d->resource, d->allocated, text,
 		                                             sizeof text)
 		                          : "no limit");
+		gn_table_add(table, "%s", source_of(d, source, sizeof source));
 	}
 	gn_table_print(table);
 }

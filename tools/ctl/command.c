@@ -64,6 +64,12 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  --names   only their names, one a line, for scripts\n\n  gnomonctl vm list\n"},
         {"vm", "show", gn_ctl_vm_show, "VM", "", "one VM: allocation, demand, ports, volumes",
          "  gnomonctl vm show web-1\n"},
+        {"vm", "top", gn_ctl_vm_top,
+         "VM [--sort cpu|rss|io|calls|pid] [--once] [--interval 2s] [--count N]",
+         "--sort --once --interval --count", "what the guest's processes do, read from outside",
+         "  --sort   what comes first; the keys c, m, i, s and p change it, q ends\n"
+         "  --once   print it once; so does --json\n\n"
+         "  gnomonctl vm top web-1\n  gnomonctl vm top web-1 --once --sort rss\n"},
         {"vm", "create", gn_ctl_vm_create,
          "VM [--nic NAME[,vlan=N][,queues=N]]... [--disk NAME,path=FILE[,ro][,queues=N]]...",
          "--nic --disk", "put a VM behind the card",
