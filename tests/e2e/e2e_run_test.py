@@ -60,6 +60,10 @@ def check_report(steps, path):
     mirror = report["mirrors"][0]
     steps.check(mirror["seen"] == mirror["copied"] + mirror["filtered"] + mirror["sampled_out"] +
                 mirror["dropped"] and mirror["copied"] > 0, "the mirror's counters add up", str(mirror))
+    guests = {guest["vm"]: guest for guest in report["guests"]}
+    steps.check(all(guests[name]["state"] == "READY" and guests[name]["processes"] > 5 and
+                    guests[name]["demand"]["cpu"]["from"] == "guest" for name in ("web-1", "web-2", "load-1")),
+                "every guest's kernel was read, and its demand comes from there", str(guests))
     steps.check(all({"vm", "kind", "reason", "result"} <= set(a) for a in report["actions"]),
                 "actions tell VM, kind, reason and result")
 

@@ -15,7 +15,7 @@ import time
 import domain
 import kvm
 import private_libvirt
-from processes import Console, Failed, Hugepages, Process, run, wait_for
+from processes import Console, Failed, Hugepages, Process, Supervised, run, wait_for
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LONGEST_NAME = len("/vhost/web-1-shadow-net0.sock") + 16
@@ -66,6 +66,7 @@ class Devbox:
         self.libvirt = private_libvirt.PrivateLibvirt(self.path("libvirt"))
         self.hugetlb = Hugepages(320, self.path("hugepages")) if hugepages else None
         self.dataplane = self._process("gnomon-dataplane")
+        self.introspect = Supervised(self._process("gnomon-introspect"))
         self.shim = self._process("gnomon-shim")
         self.gnomond = self._process("gnomond")
         self.lock = None
@@ -92,6 +93,7 @@ class Devbox:
                  ("issuing certificates from three demo roots", self._certificates),
                  ("starting a private libvirtd", self._libvirt),
                  ("starting gnomon-dataplane (DPDK)", self._dataplane),
+                 ("starting gnomon-introspect", self._introspect),
                  ("starting gnomon-shim", self._shim),
                  ("starting gnomond", self._gnomond),
                  ("waiting for the VMs' ports and volumes", self._sockets)]
@@ -173,6 +175,19 @@ class Devbox:
         self.dataplane.start().wait_until(lambda: listens(self.path("dataplane.ipc")), 30,
                                           "its control socket")
 
+    def _introspect(self):
+        self._write("gnomon-introspect", {"run_dir": self.dir})
+        self.start_introspect()
+
+    def start_introspect(self):
+        self.introspect.start()
+        self.introspect.process.wait_until(lambda: listens(self.path("guests.ipc")), 20, "its socket")
+
+    def tend(self):
+        """Starts gnomon-introspect again if it ended, as the card's init does; the others' ends are
+        for the caller to judge. Returns a sentence when there is something to say, else None."""
+        return self.introspect.tend()
+
     def _shim(self):
         self._write("gnomon-shim", {
             "url": f"tls+tcp://127.0.0.1:{self.shim_port}", "tls": self._tls("hosts", "shim", "cards"),
@@ -199,6 +214,7 @@ class Devbox:
             "events_local": {"url": f"ipc://{self.path('events.ipc')}"},
             "dataplane": {"url": f"ipc://{self.path('dataplane.ipc')}"},
             "samples": {"url": f"ipc://{self.path('samples.ipc')}"},
+            "guests": {"url": f"ipc://{self.path('guests.ipc')}"},
             "shim": {"url": f"tls+tcp://127.0.0.1:{self.shim_port}",
                      "tls": dict(self._tls("cards", "card", "hosts"), name="shim")},
             "vms": [self._seed(vm) for vm in self.vms]}
@@ -272,7 +288,7 @@ class Devbox:
         if not self.lock:  # not begun, or the directory is another run's
             return
         errors = []
-        for end in (self.gnomond.stop, self.shim.stop, self.libvirt.stop,
+        for end in (self.gnomond.stop, self.shim.stop, self.introspect.process.stop, self.libvirt.stop,
                     self.dataplane.stop, self._remove_files,
                     self.hugetlb.stop if self.hugetlb else lambda: None):
             try:

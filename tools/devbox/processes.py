@@ -75,6 +75,37 @@ class Process:
             time.sleep(0.05)
 
 
+class Supervised:
+    """A process that may end: it is started again, later with every failure in a row."""
+    FIRST_S, LONGEST_S, GOOD_S = 1, 30, 60
+
+    def __init__(self, process):
+        self.process = process
+        self.wait_s = self.FIRST_S
+        self.started = self.due = None
+
+    def start(self):
+        self.process.start()
+        self.started, self.due = time.monotonic(), None
+        return self
+
+    def tend(self):
+        now = time.monotonic()
+        if self.process.child is None or self.process.running():
+            return None
+        if self.due is None:
+            if now - self.started > self.GOOD_S:
+                self.wait_s = self.FIRST_S
+            self.due = now + self.wait_s
+            wait, self.wait_s = self.wait_s, min(2 * self.wait_s, self.LONGEST_S)
+            return (f"{self.process.name} ended with code {self.process.child.returncode}; it starts "
+                    f"again in {wait} s")
+        if now >= self.due:
+            self.start()
+            return f"{self.process.name} was started again"
+        return None
+
+
 def wait_for(condition, seconds, what):
     end = time.monotonic() + seconds
     while True:
@@ -202,6 +233,18 @@ class Console:
         tag = f"@{os.getpid()}.{self.n_commands}"
         self.socket.sendall(f"{tag} {text}\n".encode())
         return self.wait(f"gn: {tag} ", seconds)
+
+    def shell(self, command, seconds=20):
+        """Runs a busybox shell command in the guest; returns the lines that it prints."""
+        self.n_commands += 1
+        tag = f"gn: @{os.getpid()}.{self.n_commands} "
+        self.socket.sendall(f"{tag[4:]}run {command}\n".encode())
+        end, lines = time.monotonic() + seconds, []
+        while True:
+            line = self.line(max(0.1, end - time.monotonic()))
+            if line.startswith(tag):
+                return lines
+            lines.append(line)
 
     def wait_ready(self, seconds=90):
         """Waits until the guest has booted and its load program answers."""

@@ -21,6 +21,26 @@ def short(name):
     return name.removeprefix("vms/")
 
 
+def demand_from(vm):
+    """By resource of the host's: who measures it; with the reason when it is not the guest."""
+    names = {"SOURCE_GUEST": "guest", "SOURCE_HOST": "libvirt"}
+    return {demand["resource"].lower(): without_nothing({
+                "from": names.get(demand.get("source"), "unknown"), "why": demand.get("source_reason") or None})
+            for demand in vm.get("demands", []) if demand["resource"] in ("CPU", "MEMORY")}
+
+
+def guest_row(devbox, name):
+    told = devbox.ctl("vm", "top", name)
+    guest = told.get("sample") or {}
+    return without_nothing({
+        "vm": name, "state": guest.get("state", "UNKNOWN").replace("GUEST_STATE_", ""),
+        "reason": guest.get("reason") or told.get("note") or None,
+        "kernel": guest.get("kernel_release") or None, "found_by": guest.get("found_by") or None,
+        "processes": (guest.get("tasks") or {}).get("processes"),
+        "read_bytes": guest.get("read_bytes"), "cost_us": guest.get("cost_us"),
+        "demand": demand_from(devbox.ctl("vm", "show", name))})
+
+
 def make(devbox):
     told = devbox.ctl("report")
     mirrors = [dict({"vm": short(m["vm"]), "name": m["name"]},
@@ -35,7 +55,8 @@ def make(devbox):
                  "after": vm.get("after")} for vm in told.get("vms", [])],
         "shadows": [{"name": s["name"], "vm": short(s["vm"]), "state": s["state"], "reason": s.get("reason")}
                     for s in told.get("shadows", [])],
-        "mirrors": mirrors, "actions": list(action_rows(told.get("plans", [])))}
+        "mirrors": mirrors, "guests": [guest_row(devbox, vm.name) for vm in devbox.vms],
+        "actions": list(action_rows(told.get("plans", [])))}
 
 
 def show(made, say):
@@ -49,5 +70,8 @@ def show(made, say):
         say(f"  mirror of {mirror['vm']}: {mirror['seen']} seen = {mirror['copied']} copied + "
             f"{mirror['filtered']} filtered + {mirror['sampled_out']} sampled out + "
             f"{mirror['dropped']} dropped")
+    for guest in made["guests"]:
+        say(f"  guest {guest['vm']}: {guest['state']}, kernel {guest.get('kernel', 'unknown')}, demand from " +
+            ", ".join(f"{row['from']} ({resource})" for resource, row in guest["demand"].items()))
     for action in done[-5:]:
         say(f"  {action['reason']}")
