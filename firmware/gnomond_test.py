@@ -241,9 +241,10 @@ def test_shadow_survives_kills_and_leaves_nothing():
         for _ in range(3):
             w.stop()
             w.start()
-        shadow = w.wait("the shadow stands", lambda: (w.shadow() or {}).get("state") == "STALE"
-                        and w.shadow())
-        check("its disk is of" in shadow["reason"], shadow["reason"])
+        shadow = w.wait("the shadow runs", lambda: (w.shadow() or {}).get("state") == "IN_STEP"
+                        and w.shadow().get("runs") and w.shadow())
+        check("0 writes behind" in shadow["reason"], shadow["reason"])
+        check(shadow["run_point_us"] > 0 and shadow["token"] > 0, str(shadow))
         check(shadow["disk_point_us"] > 0 and shadow["uuid"], str(shadow))
         mirror = w.wait("its mirror", lambda: w.call("ListMirrors")["mirrors"])[0]
         check(mirror["port"] == "ports/web-1-shadow-net0", str(mirror))
@@ -265,18 +266,19 @@ def test_shadow_survives_kills_and_leaves_nothing():
 
 def test_triggers_and_schedules():
     with World(mode="'off'") as w:
-        w.call("CreateShadow", "name=vms/web-1/shadow", "triggers.0.resource=CPU",
+        w.call("CreateShadow", "name=vms/web-1/shadow", "triggers.0.resource=CPU", "start=true",
                "triggers.0.threshold=900", "triggers.0.for_us=300000")
         check(w.shadow()["armed"], "not armed")
         shadow = w.wait("the trigger makes it",
-                        lambda: w.shadow()["state"] == "STALE" and w.shadow())
+                        lambda: w.shadow()["state"] == "IN_STEP" and w.shadow())
         check(shadow["made_by"] == "trigger cpu", shadow["made_by"])
+        shadow = w.wait("it runs", lambda: w.shadow()["runs"] and w.shadow())
         first = f"schedule.first_us={int(time.time() * 1e6)}"
         w.call("UpdateShadow", "shadow.name=vms/web-1/shadow", f"shadow.{first}",
                "update_mask.0=schedule")
         w.wait("the schedule refreshes it", lambda: w.shadow()["made_by"] == "schedule"
-               and w.shadow()["state"] == "STALE"
-               and w.shadow()["disk_point_us"] > shadow["disk_point_us"])
+               and w.shadow()["state"] == "IN_STEP" and w.shadow()["runs"]
+               and w.shadow()["run_point_us"] > shadow["run_point_us"])
         executed_once(w.journal())
 
 
@@ -284,7 +286,7 @@ def test_shadow_that_cannot_be_made_cleans_up():
     with World(mode="'off'") as w:
         w.call("CreateShadow", "name=vms/web-1/shadow", "pool_path=/proc/nowhere")
         shadow = w.wait("it fails", lambda: w.shadow()["state"] == "FAILED" and w.shadow())
-        check("FAILED_PRECONDITION: could not clone the production volume" in shadow["reason"],
+        check("FAILED_PRECONDITION: could not make its disk follow" in shadow["reason"],
               shadow["reason"])
         ports = w.call("ListPorts", service="Dataplane", socket="dataplane")["ports"]
         check([port["name"] for port in ports] == ["ports/web-1-net0"], f"left: {ports}")

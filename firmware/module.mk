@@ -11,7 +11,8 @@ $(eval $(call test,store,firmware/store/store_test.c $(store.src),-lsqlite3 -lpr
 thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) \
 	$(shadow.src) $(predict.src) $(model.src) $(PROTO:%.proto=%.pb-c.c) \
 	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/propose.c \
-	shadow/provision.c shadow/steps.c shadow/settings.c ingest/view.c reconcile/reconcile.c)
+	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c \
+	shadow/settings.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 -lcyaml -lyaml -lprotobuf-c $(TLS_LIBS)
 gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c control/control.c control/status.c control/vms.c \

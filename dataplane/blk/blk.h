@@ -33,6 +33,7 @@ struct gn_blk_replica {
 	uint64_t journal_bytes;   /* of a new one; 0: 64 MiB */
 	enum gn_vmirror_mode mode;
 	uint64_t token;              /* of the shadow's lease */
+	const char *card;            /* who we are, for the lease; NULL: "" */
 	uint64_t resync_bytes_per_s; /* 0: no limit */
 };
 
@@ -117,7 +118,8 @@ int gn_blk_start_replica(struct gn_blk *blk, const struct gn_blk_replica *replic
 /* The shadow stays as it is and the journal's file is removed. -EBUSY: a store does not answer, so
  * its memory cannot be given back yet; the VM goes on, try again. None there: 0. */
 int gn_blk_stop_replica(struct gn_blk *blk, struct gn_status *status);
-/* False: none. 'problem' (NULL allowed) becomes "" or what keeps one from being there. */
+/* False: none; then 'problem' (NULL allowed) becomes "" or what keeps one from being there, and
+ * 'out' has no more than state STALE and the reason. */
 bool gn_blk_replica_status(struct gn_blk *blk, struct gn_vmirror_status *out, const char **problem);
 /* Now and then: removes the journal of a mirror that cannot remember what differs, so that
  * a restart copies everything. */
@@ -169,6 +171,12 @@ struct gn_blk_clone_result {
 };
 
 struct gn_blk_clone;
+/* The same of the volume's shadow, at a consistent point: the volume notices nothing. While the
+ * shadow is resynchronised the point that is kept for that time is copied; without reflink, with
+ * the shadow's writes held back (clone_hold_ms). -EAGAIN: there is no such point now;
+ * -ENOENT: no shadow. 'wall_us' is when the content was the volume's. */
+int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
+                       struct gn_status *status);
 /* -EEXIST, -EBUSY (one is running), -ENOENT (no such directory), ... */
 int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
                        struct gn_status *status);

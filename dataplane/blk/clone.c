@@ -32,7 +32,8 @@ struct gn_blk_clone {
 	_Atomic bool cancelled;
 	uint64_t until_us; /* monotonic: writes have been held for long enough */
 	bool was_broken;
-	bool in_place; /* 'target' exists already, since O_TMPFILE is not supported */
+	bool of_shadow; /* at a consistent point, not of the volume itself */
+	bool in_place;  /* 'target' exists already, since O_TMPFILE is not supported */
 	struct gn_blk_clone_result result;
 	int error;
 	char what[64]; /* step that failed */
@@ -167,16 +168,34 @@ static int copy_all(struct gn_blk_clone *clone)
 	return err;
 }
 
+static int copy_content(struct gn_blk_clone *clone)
+{
+	clone->result.reflink = clone_by_reflink(clone);
+	return clone->result.reflink ? 0 : copy_all(clone);
+}
+
+static int copy_point(struct gn_blk_clone *clone)
+{
+	int err;
+
+	clone->until_us = gn_clock_monotonic_us() + clone->blk->clone_hold_us;
+	err = gn_blk_hold_point(clone->blk, clone->until_us, &clone->source,
+	                        &clone->result.wall_us);
+	if (err)
+		return fail(clone, err, "waiting for a consistent point");
+	err = copy_content(clone);
+	gn_blk_release_point(clone->blk);
+	return err;
+}
+
 static int copy_at_instant(struct gn_blk_clone *clone)
 {
-	int err = 0;
+	int err;
 
 	hold(clone);
 	clone->until_us = gn_clock_monotonic_us() + clone->blk->clone_hold_us;
 	clone->result.wall_us = gn_clock_wall_us();
-	clone->result.reflink = clone_by_reflink(clone);
-	if (!clone->result.reflink)
-		err = copy_all(clone);
+	err = copy_content(clone);
 	gn_worker_call(clone->blk->worker, call_release, clone);
 	if (!err && clone->was_broken)
 		err = fail(clone, -ECANCELED, "the VM's disk was reset meanwhile");
@@ -227,7 +246,7 @@ static void *run(void *arg)
 {
 	struct gn_blk_clone *clone = arg;
 	const uint64_t one = 1;
-	int err = copy_at_instant(clone);
+	int err = clone->of_shadow ? copy_point(clone) : copy_at_instant(clone);
 
 	if (!err)
 		err = make_durable(clone);
@@ -313,10 +332,17 @@ static int report(const struct gn_blk *blk, const char *target, int error, const
 		break;
 	case ETIME:
 		gn_status_set(status, GN_RESOURCE_EXHAUSTED,
-		              "the copy of %s was given up: it would have held the VM's writes "
+		              "the copy of %s was given up: it would have held writes back "
 		              "for more than %llu ms; put the volume and '%s' on one file system "
 		              "with reflink (XFS, btrfs)",
 		              blk->name, (unsigned long long)blk->clone_hold_us / 1000, target);
+		break;
+	case EAGAIN:
+		gn_status_set(
+		        status, GN_UNAVAILABLE,
+		        "the shadow of %s has no consistent content at this moment: it is "
+		        "synchronised for the first time, or does not answer; try again later",
+		        blk->name);
 		break;
 	case ECANCELED:
 		gn_status_set(status, GN_CANCELLED, "the copy of %s was given up: %s; try again",
@@ -346,8 +372,8 @@ static int enter(struct gn_blk_clone *clone)
 	return err;
 }
 
-int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
-                       struct gn_status *status)
+static int start(struct gn_blk *blk, const char *target_path, bool of_shadow,
+                 struct gn_blk_clone **out, struct gn_status *status)
 {
 	struct gn_blk_clone *clone = allocate(blk, target_path);
 	int err;
@@ -355,7 +381,8 @@ int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_bl
 	if (!clone)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a copy of %s",
 		                     blk->name);
-	err = open_source(clone);
+	clone->of_shadow = of_shadow;
+	err = of_shadow ? 0 : open_source(clone);
 	if (!err)
 		err = open_copy(clone);
 	if (!err)
@@ -373,6 +400,23 @@ int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_bl
 		return err;
 	}
 	return report(blk, target_path, err, "opening", status);
+}
+
+int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
+                       struct gn_status *status)
+{
+	return start(blk, target_path, false, out, status);
+}
+
+int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
+                       struct gn_status *status)
+{
+	if (!blk->replica) {
+		gn_status_set(status, GN_FAILED_PRECONDITION,
+		              "%s has no shadow to copy from; mirror it first", blk->name);
+		return -ENOENT;
+	}
+	return start(blk, target_path, true, out, status);
 }
 
 int gn_blk_clone_fd(const struct gn_blk_clone *clone)

@@ -89,6 +89,7 @@ struct gn_blk {
 	unsigned n_users;
 	struct gn_blk_mirror *replica; /* NULL: none */
 	char *replica_problem;         /* NULL: none */
+	bool is_fenced;                /* and the problem is its lease */
 
 	/* Owner: lcore. */
 	struct gn_disk_meter *meter;
@@ -146,6 +147,11 @@ void gn_blk_changed(struct gn_blk *blk);
 /* replicate.c; before the device listens, and after it has stopped. */
 void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *replica);
 void gn_blk_close_replica(struct gn_blk *blk);
+/* On the thread of a copy, which control awaits before it takes the mirror away. Keeps the shadow's
+ * content still; '*fd', the caller's to close, has it. Then release. -EAGAIN: there is no
+ * consistent point now; -ETIME: not before 'until_us' (monotonic). */
+int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, uint64_t *wall_us);
+void gn_blk_release_point(struct gn_blk *blk);
 
 /* vhost.c */
 int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "dataplane/blk/device.h"
 #include "dataplane/volume/journal.h"
+#include "dataplane/volume/lease_file.h"
 #include "dataplane/volume/snapshot.h"
 #include "firmware/core/clock.h"
 
@@ -24,6 +25,7 @@
 #define CLEAN_STOP_MS       3000u
 #define HURRIED_STOP_MS     2000u
 #define SHADOW_LOCK_WAIT_MS 5000u
+#define HOLD_LOOK_US        200u
 
 struct gn_blk_mirror {
 	struct gn_pollable pollable;
@@ -32,6 +34,8 @@ struct gn_blk_mirror {
 	struct gn_snapshots *snapshots;
 	char *shadow_path, *journal_path;
 	uint64_t token;
+	uint64_t holder; /* of the lease: this volume on this card */
+	int lease_fd;    /* holds the shadow's lock */
 	bool is_added;
 };
 
@@ -78,6 +82,8 @@ struct order {
 	enum gn_vmirror_mode mode;
 	uint64_t rate;
 	bool result;
+	enum gn_vmirror_hold hold;
+	uint64_t wall_us;
 };
 
 static void call_add(void *arg)
@@ -132,6 +138,23 @@ static void call_set_mode(void *arg)
 	struct order *order = arg;
 
 	gn_vmirror_set_mode(order->replica->mirror, order->mode, order->rate);
+}
+
+static void call_hold(void *arg)
+{
+	gn_vmirror_hold(((struct order *)arg)->replica->mirror);
+}
+
+static void call_held(void *arg)
+{
+	struct order *order = arg;
+
+	order->hold = gn_vmirror_held(order->replica->mirror, &order->wall_us);
+}
+
+static void call_release(void *arg)
+{
+	gn_vmirror_release(((struct order *)arg)->replica->mirror);
 }
 
 static bool wait_idle(struct gn_blk_mirror *replica, unsigned limit_ms)
@@ -201,6 +224,8 @@ static int open_store(const char *path, struct gn_volume **out, unsigned lock_wa
 static void free_replica(struct gn_blk_mirror *replica)
 {
 	gn_snapshots_destroy(replica->snapshots);
+	if (replica->lease_fd >= 0)
+		close(replica->lease_fd);
 	free(replica->shadow_path);
 	free(replica->journal_path);
 	free(replica);
@@ -217,7 +242,7 @@ static int make_mirror(struct gn_blk_mirror *replica, const struct gn_blk_replic
 	        .journal = journal,
 	        .mode = config->mode,
 	        .token = config->token,
-	        .holder = gn_journal_checksum(blk->name, strlen(blk->name), 0),
+	        .holder = replica->holder,
 	        .ram_bytes = RAM_BYTES,
 	        .resync_bytes_per_s = config->resync_bytes_per_s,
 	        .mono_us = mono_us,
@@ -231,6 +256,23 @@ static int make_mirror(struct gn_blk_mirror *replica, const struct gn_blk_replic
 	return gn_vmirror_create(&mirror, &replica->mirror, status);
 }
 
+/* This volume on this card and no other. */
+static uint64_t holder_of(const struct gn_blk *blk, const struct gn_blk_replica *config)
+{
+	char machine[33] = "";
+	uint64_t hash;
+	int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, machine, sizeof machine - 1) < 0)
+		machine[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	hash = gn_journal_checksum(machine, strlen(machine), 0);
+	if (config->card)
+		hash = gn_journal_checksum(config->card, strlen(config->card), hash);
+	return gn_journal_checksum(blk->name, strlen(blk->name), hash);
+}
+
 static int fill(struct gn_blk_mirror *replica, const struct gn_blk_replica *config,
                 unsigned lock_wait_ms, struct gn_status *status)
 {
@@ -242,7 +284,11 @@ static int fill(struct gn_blk_mirror *replica, const struct gn_blk_replica *conf
 	replica->token = config->token;
 	if (!replica->shadow_path || !replica->journal_path)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a mirror");
-	err = make_journal(config, status);
+	replica->holder = holder_of(replica->blk, config);
+	err = gn_lease_file_attach(config->shadow_path, config->token, replica->holder,
+	                           lock_wait_ms, &replica->lease_fd, status);
+	if (!err)
+		err = make_journal(config, status);
 	if (!err)
 		err = open_store(config->shadow_path, &shadow, lock_wait_ms, status);
 	if (!err)
@@ -266,6 +312,7 @@ static struct gn_blk_mirror *make_replica(struct gn_blk *blk, const struct gn_bl
 		return NULL;
 	}
 	replica->blk = blk;
+	replica->lease_fd = -1;
 	*err = fill(replica, config, lock_wait_ms, status);
 	if (*err) {
 		free_replica(replica);
@@ -331,11 +378,14 @@ void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *config
 {
 	struct gn_status status = {.code = GN_OK};
 
-	if (attach(blk, config, SHADOW_LOCK_WAIT_MS, &status) == 0)
+	int err = attach(blk, config, SHADOW_LOCK_WAIT_MS, &status);
+
+	if (!err)
 		return;
 	/* The VM's disk comes first; what it writes now nobody remembers. */
 	unlink(config->journal_path);
 	set_problem(blk, status.message);
+	blk->is_fenced = err == -EPERM;
 }
 
 int gn_blk_start_replica(struct gn_blk *blk, const struct gn_blk_replica *config,
@@ -415,6 +465,51 @@ void gn_blk_close_replica(struct gn_blk *blk)
 	free_replica(replica);
 }
 
+/* ---- consistent points ------------------------------------------------------- */
+
+static int open_point(const struct gn_blk_mirror *replica, enum gn_vmirror_hold hold, int *fd)
+{
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s%s", replica->shadow_path,
+	         hold == GN_VMIRROR_HOLD_SNAPSHOT ? ".point" : "");
+	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (*fd >= 0)
+		return 0;
+	/* The snapshot went between the two looks: the shadow is the point again. */
+	return errno == ENOENT ? -EAGAIN : -errno;
+}
+
+int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, uint64_t *wall_us)
+{
+	struct order order = {.replica = blk->replica};
+	int err;
+
+	gn_worker_call(blk->worker, call_hold, &order);
+	for (;;) {
+		gn_worker_call(blk->worker, call_held, &order);
+		if (order.hold != GN_VMIRROR_HOLD_WAIT || gn_clock_monotonic_us() > until_us)
+			break;
+		usleep(HOLD_LOOK_US);
+	}
+	if (order.hold == GN_VMIRROR_HOLD_SHADOW || order.hold == GN_VMIRROR_HOLD_SNAPSHOT)
+		err = open_point(blk->replica, order.hold, fd);
+	else
+		err = order.hold == GN_VMIRROR_HOLD_WAIT ? -ETIME : -EAGAIN;
+	*wall_us = order.wall_us;
+	if (err)
+		gn_worker_call(blk->worker, call_release, &order);
+	return err;
+}
+
+void gn_blk_release_point(struct gn_blk *blk)
+{
+	struct order order = {.replica = blk->replica};
+
+	gn_worker_call(blk->worker, call_release, &order);
+	gn_worker_wake(blk->worker);
+}
+
 /* ---- looking ----------------------------------------------------------------- */
 
 bool gn_blk_replica_status(struct gn_blk *blk, struct gn_vmirror_status *out, const char **problem)
@@ -423,8 +518,12 @@ bool gn_blk_replica_status(struct gn_blk *blk, struct gn_vmirror_status *out, co
 
 	if (problem)
 		*problem = blk->replica_problem ? blk->replica_problem : "";
-	if (!blk->replica)
+	if (!blk->replica) {
+		*out = (struct gn_vmirror_status){.state = GN_REPLICA_STALE,
+		                                  .reason = blk->is_fenced ? GN_REPLICA_LEASE
+		                                                           : GN_REPLICA_SHADOW};
 		return false;
+	}
 	gn_worker_call(blk->worker, call_status, &order);
 	return true;
 }

@@ -91,7 +91,7 @@ static void view_replica(struct gn_blk *blk, Gnomon__V1__VolumeMirrorStatus *to)
 	gnomon__v1__volume_mirror_status__init(to);
 	if (!gn_blk_replica_status(blk, &from, &problem)) {
 		to->state = GNOMON__V1__VOLUME_MIRROR_STATUS__STATE__STALE;
-		to->reason = GNOMON__V1__VOLUME_MIRROR_STATUS__REASON__SHADOW_STORE;
+		to->reason = (Gnomon__V1__VolumeMirrorStatus__Reason)from.reason;
 		to->message = (char *)(uintptr_t)problem;
 		return;
 	}
@@ -602,7 +602,8 @@ static int start_clone(struct gn_service *service, const Gnomon__V1__CloneVolume
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "target_path is '%.200s'; it must be an absolute path",
 		                     request->target_path);
-	err = gn_blk_clone_start(job->volume->blk, request->target_path, &job->clone, status);
+	err = (request->of_shadow ? gn_blk_point_start : gn_blk_clone_start)(
+	        job->volume->blk, request->target_path, &job->clone, status);
 	if (err)
 		return err;
 	if (sd_event_add_io(service->dp->event, &job->source, gn_blk_clone_fd(job->clone), EPOLLIN,

@@ -60,6 +60,20 @@ static void fill_network(struct item *item)
 	item->message.network = &item->network.message;
 }
 
+static void add_lag(Gnomon__V1__DiskSample *sample, struct gn_blk *blk)
+{
+	struct gn_vmirror_status s;
+
+	if (!gn_blk_replica_status(blk, &s, NULL))
+		return;
+	sample->mirrored++;
+	sample->lag_bytes += s.lag_bytes;
+	sample->lag_writes += s.lag_writes;
+	sample->journal_bytes += s.journal_bytes;
+	if (s.lag_us > sample->lag_us)
+		sample->lag_us = s.lag_us;
+}
+
 static void fill_disk(struct gn_dataplane *dp, struct item *item)
 {
 	struct gn_dp_volume *volume;
@@ -76,6 +90,9 @@ static void fill_disk(struct gn_dataplane *dp, struct item *item)
 		volume->before = now;
 	}
 	gn_blk_sample_fill(&item->disk, &item->disk_period);
+	LIST_FOREACH(volume, &dp->volumes, link)
+	if (volume->vm == item->vm)
+		add_lag(&item->disk.message, volume->blk);
 	item->message.disk = &item->disk.message;
 }
 

@@ -101,6 +101,7 @@ static struct gn_blk_replica replica_of(const struct gn_dataplane *dp, const cha
 	                        ? GN_VMIRROR_IN_STEP
 	                        : GN_VMIRROR_ASYNC,
 	        .token = mirror->token,
+	        .card = dp->config->state_dir,
 	        .resync_bytes_per_s = mirror->resync_bytes_per_s,
 	};
 }

@@ -110,6 +110,7 @@ static void arm(struct gn_vmirror *m)
 	gn_journal_restart(&m->journal, m->journal.epoch + 1, m->journal.head);
 	m->armed = m->apply_next = m->journal.head;
 	m->apply_sequence = m->flushed_sequence = 0;
+	m->apply_in_request = false;
 	m->apply_end = UINT64_MAX;
 	want_super(m);
 }
@@ -545,6 +546,8 @@ static void retry(struct gn_vmirror *m)
 	if (!waits || m->now_us < m->retry_at_us || !gn_vmirror_shadow_is_quiet(m))
 		return;
 	if (m->phase == GN_REPLICA_RETRYING || m->phase == GN_REPLICA_BROKEN) {
+		if (m->apply_next > m->applied_before)
+			m->applied_before = m->apply_next;
 		m->apply_next = m->journal.applied = m->journal.flushed;
 		m->apply_sequence = m->flushed_sequence;
 	}
@@ -890,6 +893,31 @@ void gn_vmirror_stop(struct gn_vmirror *mirror, bool hurry)
 {
 	mirror->stops = true;
 	mirror->hurries = hurry;
+}
+
+void gn_vmirror_hold(struct gn_vmirror *mirror)
+{
+	mirror->holds = true;
+}
+
+void gn_vmirror_release(struct gn_vmirror *mirror)
+{
+	mirror->holds = false;
+}
+
+enum gn_vmirror_hold gn_vmirror_held(const struct gn_vmirror *m, uint64_t *wall_us)
+{
+	if (m->phase == GN_REPLICA_LIVE) {
+		if (m->n_applies || m->apply_in_request || m->journal.applied < m->applied_before)
+			return GN_VMIRROR_HOLD_WAIT;
+		*wall_us = m->config.wall_us(m->config.clock) - gn_lag_age_us(&m->lag, m->now_us);
+		return GN_VMIRROR_HOLD_SHADOW;
+	}
+	if (m->has_super && m->super.point == GN_JOURNAL_POINT_SNAPSHOT) {
+		*wall_us = m->point_wall_us;
+		return GN_VMIRROR_HOLD_SNAPSHOT;
+	}
+	return GN_VMIRROR_HOLD_NONE;
 }
 
 void gn_vmirror_abandon(struct gn_vmirror *mirror)

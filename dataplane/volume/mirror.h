@@ -91,6 +91,20 @@ void gn_vmirror_abandon(struct gn_vmirror *mirror);
  * may be in flight. */
 struct gn_volume *gn_vmirror_detach(struct gn_vmirror *mirror);
 
+/* Nothing more is written to the shadow until it is released; for the moment that a copy of it
+ * needs. To be polled until gn_vmirror_held() says otherwise than WAIT. Requests go on; in mode
+ * in_step and IN_STEP they wait. */
+enum gn_vmirror_hold {
+	GN_VMIRROR_HOLD_WAIT,
+	GN_VMIRROR_HOLD_SHADOW,   /* the shadow's content is a consistent point */
+	GN_VMIRROR_HOLD_SNAPSHOT, /* the snapshot's is */
+	GN_VMIRROR_HOLD_NONE,     /* there is none yet, or the shadow does not answer */
+};
+void gn_vmirror_hold(struct gn_vmirror *mirror);
+void gn_vmirror_release(struct gn_vmirror *mirror);
+/* '*wall_us': when that content was the primary's. */
+enum gn_vmirror_hold gn_vmirror_held(const struct gn_vmirror *mirror, uint64_t *wall_us);
+
 struct gn_vmirror_status {
 	enum gn_vmirror_mode mode;
 	enum gn_replica_phase phase;

@@ -170,10 +170,17 @@ static const struct gn_journal_record *next_record(struct gn_vmirror *m, bool *f
 	return spilled(m);
 }
 
+/* Held still, it goes on until it is a prefix again. */
+static bool may_apply(const struct gn_vmirror *m)
+{
+	return gn_replica_applies(m->phase) && m->apply_next < m->journal.durable &&
+	       m->apply_next < m->apply_end &&
+	       (!m->holds || m->apply_next < m->applied_before || m->apply_in_request);
+}
+
 static void apply_records(struct gn_vmirror *m)
 {
-	while (gn_replica_applies(m->phase) && m->apply_next < m->journal.durable &&
-	       m->apply_next < m->apply_end) {
+	while (may_apply(m)) {
 		bool from_ram;
 		const struct gn_journal_record *record = next_record(m, &from_ram);
 		bool is_change;
@@ -185,6 +192,8 @@ static void apply_records(struct gn_vmirror *m)
 			break;
 		m->apply_next += gn_journal_record_size(record);
 		m->apply_sequence++;
+		if (record->op != GN_JOURNAL_PAD)
+			m->apply_in_request = record->flags & GN_JOURNAL_MORE;
 	}
 	note_applied(m);
 }
@@ -422,7 +431,7 @@ static void look_at_rest(struct gn_vmirror *m)
 void gn_vmirror_copy(struct gn_vmirror *m)
 {
 	/* What is still applied of a journal that was given up is older than what is copied. */
-	while (gn_replica_copies(m->phase) && !m->stops && !m->n_applies) {
+	while (gn_replica_copies(m->phase) && !m->stops && !m->holds && !m->n_applies) {
 		struct copy *copy = free_copy(m);
 		uint64_t size;
 

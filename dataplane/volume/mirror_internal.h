@@ -85,7 +85,7 @@ struct gn_vmirror {
 	int error;
 	uint64_t now_us;
 	uint64_t retry_at_us;
-	bool stops, hurries;
+	bool stops, hurries, holds;
 
 	/* Requests. */
 	struct op *ops, *free_ops;
@@ -133,6 +133,9 @@ struct gn_vmirror {
 	unsigned n_applies;
 	uint64_t apply_next, apply_sequence;
 	uint64_t apply_end; /* records from here on are lost; UINT64_MAX: none */
+	uint64_t
+	        applied_before; /* by an attempt, or a run, before: no prefix until applied again */
+	bool apply_in_request;  /* 'apply_next' is between two records of one request */
 	uint64_t flushed_sequence;
 	struct gn_volume_request shadow_flush;
 	uint64_t flushing, flushing_sequence;

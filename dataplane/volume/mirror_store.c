@@ -14,7 +14,7 @@
 _Static_assert((BITMAP_SECTOR + GN_BITMAP_MAX_SECTORS) * GN_JOURNAL_SECTOR <= GN_VMIRROR_META_BYTES,
                "the ring begins behind the bitmap");
 
-enum { READ_META, CHECK_META, TAKE_LEASE, FLUSH_LEASE, FIND_SUPER, SCAN };
+enum { FLUSH_FIRST, READ_META, CHECK_META, TAKE_LEASE, FLUSH_LEASE, FIND_SUPER, SCAN };
 
 /* ---- loading ----------------------------------------------------------------- */
 
@@ -24,7 +24,7 @@ static void load_failed(struct gn_vmirror *m, int error)
 	m->reason = GN_REPLICA_JOURNAL;
 	m->untracked = true;
 	m->retry_at_us = m->now_us + m->config.retry_us;
-	m->load_step = READ_META;
+	m->load_step = FLUSH_FIRST;
 	gn_vmirror_event(m, GN_REPLICA_UNREADABLE);
 }
 
@@ -160,7 +160,7 @@ static void end_scan(struct gn_vmirror *m)
 	struct gn_journal *journal = &m->journal;
 
 	journal->head = journal->ready = journal->written = journal->durable = m->scan_end;
-	m->ram_valid = m->scan_end;
+	m->ram_valid = m->applied_before = m->scan_end;
 	m->spill_begin = m->spill_end = 0;
 	gn_vmirror_event(m, GN_REPLICA_FOUND_PREFIX);
 }
@@ -195,8 +195,13 @@ void gn_vmirror_load(struct gn_vmirror *m)
 	if (m->load_busy || m->stops)
 		return;
 	switch (m->load_step) {
-	case READ_META:
+	case FLUSH_FIRST:
+		/* What a killed process wrote can be read but may not be durable; whatever is
+		 * concluded from it has to be. */
 		m->load_since_us = m->now_us;
+		load_io(m, GN_VOLUME_FLUSH, 0, NULL, 0);
+		break;
+	case READ_META:
 		m->spill_begin = m->spill_end = 0;
 		load_io(m, GN_VOLUME_READ, 0, m->meta, GN_VMIRROR_META_BYTES);
 		break;

@@ -1,5 +1,5 @@
 volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_store.c mirror_apply.c snapshot.c \
-	journal.c bitmap.c lease.c replica.c) dataplane/uring/uring.c
+	lease_file.c journal.c bitmap.c lease.c replica.c) dataplane/uring/uring.c
 PURE += $(addprefix dataplane/volume/,journal.c bitmap.c lease.c replica.c)
 URING_LIBS := -luring
 $(eval $(call test,volume,dataplane/volume/file_test.c $(volume.src) firmware/core/status.c,$(URING_LIBS)))

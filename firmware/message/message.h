@@ -38,8 +38,9 @@ ProtobufCMessage *gn_message_copy(const ProtobufCMessage *message);
 void gn_message_free(ProtobufCMessage *message);
 #define GN_MESSAGE_FREE(message)                                                                   \
 	do {                                                                                       \
-		if (message)                                                                       \
-			gn_message_free(&(message)->base);                                         \
+		const typeof(*(message)) *freed_message = (message);                               \
+		if (freed_message)                                                                 \
+			gn_message_free((ProtobufCMessage *)&freed_message->base);                 \
 	} while (0)
 
 /* The message as bytes, for the caller to free(). */

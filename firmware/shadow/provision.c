@@ -42,20 +42,48 @@ static void add_time(char *text, size_t size, uint64_t wall_us)
 	strftime(text, size, "%Y-%m-%d %H:%M:%S UTC", &tm);
 }
 
+/* Added to what is said of its disks. */
+static void add_running(struct gn_shadow_record *record)
+{
+	Gnomon__V1__Shadow *message = record->message;
+	const struct gn_shadow *s = &record->shadow;
+	char when[64];
+
+	if (s->toggling) {
+		gn_message_set(&message->reason, "%s; is being %s%s%s", message->reason,
+		               s->start ? "started" : "stopped", s->retry_us ? ": " : "",
+		               s->retry_us ? record->failure : "");
+	} else if (s->runs && s->follows && message->run_point_us) {
+		add_time(when, sizeof when, message->run_point_us);
+		gn_message_set(&message->reason, "%s; it runs on a copy of %s", message->reason,
+		               when);
+	} else {
+		gn_message_set(&message->reason, "%s; %s", message->reason,
+		               s->runs            ? "it runs"
+		               : s->code == GN_OK ? "ready to start"
+		                                  : record->why_failed);
+	}
+	if (s->gave_up)
+		gn_message_set(&message->reason,
+		               "%s; not everything could be cleaned up, see the log",
+		               message->reason);
+}
+
 static void describe_standing(struct gn_shadow_record *record)
 {
 	Gnomon__V1__Shadow *message = record->message;
 	char when[64];
 
-	if (!message->disk_point_us) {
-		gn_message_set(&message->reason, "it has no disk; %s",
-		               record->shadow.start ? "it runs" : "ready to start");
-		return;
+	if (!record->shadow.n_disks) {
+		gn_message_set(&message->reason, "it has no disk");
+	} else if (record->shadow.follows) {
+		gn_shadow_describe_disks(record);
+	} else {
+		add_time(when, sizeof when, message->disk_point_us);
+		gn_message_set(&message->reason,
+		               "its disk is of %s; what production wrote since is not in it", when);
 	}
-	add_time(when, sizeof when, message->disk_point_us);
-	gn_message_set(&message->reason,
-	               "its disk is of %s; what production wrote since is not in it%s%s", when,
-	               record->failure[0] ? "; " : "", record->failure);
+	add_running(record);
 }
 
 static void describe_failed(struct gn_shadow_record *record)
@@ -75,15 +103,14 @@ static void describe(struct gn_shadow_record *record)
 
 	message->state = (Gnomon__V1__ShadowState)s->state;
 	message->start = s->start;
+	message->runs = s->runs;
 	message->armed = gn_shadow_is_armed(s);
 	if (message->armed)
 		gn_message_set(&message->reason, "waits for its trigger or schedule");
 	else if (gn_shadow_is_at_rest(s))
 		describe_failed(record);
-	else if (gn_shadow_stands(s) && !s->busy)
+	else if (gn_shadow_stands(s))
 		describe_standing(record);
-	else if (s->toggling)
-		gn_message_set(&message->reason, "is being %s", s->undoing ? "stopped" : "started");
 	else if (s->goal != GN_SHADOW_GOAL_STAND)
 		gn_message_set(&message->reason, "is being %s: %s '%s'%s%s",
 		               s->goal == GN_SHADOW_GOAL_GONE    ? "removed"
@@ -94,7 +121,7 @@ static void describe(struct gn_shadow_record *record)
 		               s->retry_us ? record->failure : "");
 	else
 		gn_message_set(&message->reason, "step %u of %u: %s%s%s", (unsigned)s->step + 1,
-		               (unsigned)GN_SHADOW_N_STEPS, gn_shadow_step_text(s->step),
+		               (unsigned)GN_SHADOW_FIRST_RUN_STEP, gn_shadow_step_text(s->step),
 		               s->retry_us ? "; waits: " : "", s->retry_us ? record->failure : "");
 }
 
@@ -189,12 +216,11 @@ static void tell(struct gn_shadow_record *record, enum gn_shadow_state before)
 	              record->message->reason);
 }
 
-static void step(struct gn_shadow_record *record, enum gn_shadow_event_kind kind, enum gn_code code,
-                 struct gn_time now)
+static void handle(struct gn_shadow_record *record, const struct gn_shadow_event *event,
+                   struct gn_time now)
 {
-	struct gn_shadow_event event = {kind, code};
 	enum gn_shadow_state before = record->shadow.state;
-	unsigned effects = gn_shadow_step(&record->shadow, &event, now.wall_us);
+	unsigned effects = gn_shadow_step(&record->shadow, event, now.wall_us);
 
 	describe(record);
 	if (effects & GN_SHADOW_FORGET) {
@@ -209,6 +235,22 @@ static void step(struct gn_shadow_record *record, enum gn_shadow_event_kind kind
 		gn_shadow_do(record, now);
 	if (effects & GN_SHADOW_UNDO)
 		gn_shadow_undo(record, now);
+}
+
+static void step(struct gn_shadow_record *record, enum gn_shadow_event_kind kind, enum gn_code code,
+                 struct gn_time now)
+{
+	handle(record, &(struct gn_shadow_event){kind, code, GN_SHADOW_NONE}, now);
+}
+
+/* How its disks are, which changes all the time; only another state is stored and told. */
+static void follow(struct gn_shadow_record *record, struct gn_time now)
+{
+	enum gn_shadow_state state = gn_shadow_follow(record, now);
+
+	if (state != GN_SHADOW_NONE)
+		handle(record, &(struct gn_shadow_event){GN_SHADOW_EVENT_HEALTH, GN_OK, state},
+		       now);
 }
 
 void gn_shadows_answer(struct gn_shadow_record *record, enum gn_code code, const char *message)
@@ -230,6 +272,11 @@ static void make(struct gn_shadow_record *record, enum gn_shadow_event_kind kind
 	if (vm && gn_shadow_is_armed(&record->shadow)) {
 		record->shadow.n_nics = (uint32_t)vm->spec->n_nics;
 		record->shadow.n_disks = (uint32_t)vm->spec->n_disks;
+	}
+	if (gn_shadow_is_armed(&record->shadow) || gn_shadow_is_at_rest(&record->shadow)) {
+		record->shadow.follows =
+		        gn_shadow_mode(record) != GNOMON__V1__VOLUME_MIRROR__MODE__OFF;
+		record->message->token = gn_store_next(record->shadows->brain->store, "lease");
 	}
 	record->shadow.generation =
 	        (uint32_t)gn_store_next(record->shadows->brain->store, "shadow");
@@ -256,6 +303,7 @@ void gn_shadows_tick(struct gn_shadows *shadows, struct gn_time now)
 			make(record, GN_SHADOW_EVENT_REFRESH, "schedule", now);
 			continue;
 		}
+		follow(record, now);
 		step(record, GN_SHADOW_EVENT_TICK, GN_OK, now);
 	}
 }
@@ -384,12 +432,23 @@ static void apply_mirror(struct gn_shadow_record *record)
 	GN_MESSAGE_FREE(mirror);
 }
 
+static bool replication_is_named(char *const *mask, size_t n_mask)
+{
+	size_t i;
+
+	for (i = 0; i < n_mask; i++)
+		if (strcmp(mask[i], "replication") == 0)
+			return true;
+	return n_mask == 0;
+}
+
 int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow *settings,
                       char *const *mask, size_t n_mask, struct gn_time now,
                       struct gn_status *status)
 {
 	struct gn_vm *vm = gn_brain_vm(record->shadows->brain, record->vm);
 	bool stands = gn_shadow_stands(&record->shadow) && !record->shadow.busy;
+	Gnomon__V1__VolumeMirror__Mode mode = gn_shadow_mode(record);
 
 	if (gn_shadow_check_mask(mask, n_mask, status) ||
 	    (vm && gn_shadow_check(record->shadows, settings, vm, status)))
@@ -399,9 +458,18 @@ int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow 
 		return gn_status_set(status, GN_FAILED_PRECONDITION,
 		                     "%s is at work (%s); change it when that is done",
 		                     record->message->name, record->message->reason);
+	if (stands && record->shadow.runs && !record->shadow.follows &&
+	    replication_is_named(mask, n_mask) &&
+	    (!settings->replication ||
+	     settings->replication->mode != GNOMON__V1__SHADOW_REPLICATION__MODE__OFF))
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "%s runs on the disk that is to follow; stop it first",
+		                     record->message->name);
 	gn_shadow_take(record->message, settings, mask, n_mask);
 	set_triggers(record);
 	apply_mirror(record);
+	if (stands && (gn_shadow_mode(record) != mode || replication_is_named(mask, n_mask)))
+		gn_shadow_apply_replication(record);
 	if (stands)
 		step(record, record->message->start ? GN_SHADOW_EVENT_START : GN_SHADOW_EVENT_STOP,
 		     GN_OK, now);

@@ -22,8 +22,9 @@ struct gn_shadow_record {
 	Gnomon__V1__Shadow *message; /* what operators see */
 	struct gn_shadow shadow;
 	struct gn_shadow_trigger triggers[GN_SHADOW_MAX_TRIGGERS];
-	uint64_t scheduled_us;                /* wall: when the schedule last made it; 0: never */
-	char failure[GN_STATUS_MESSAGE_SIZE]; /* of the newest step; empty: it went well */
+	uint64_t again_us;     /* monotonic: not before, a disk is made to follow again */
+	uint64_t scheduled_us; /* wall: when the schedule last made it; 0: never */
+	char failure[GN_STATUS_MESSAGE_SIZE];    /* of the newest step; empty: it went well */
 	char why_failed[GN_STATUS_MESSAGE_SIZE]; /* of the step that could not be made */
 	struct gn_shadows *shadows;
 };
@@ -52,7 +53,8 @@ struct gn_shadow_record *gn_shadows_find(const struct gn_shadows *shadows, const
  * schedule the shadow is armed and made when they say so, else it is made now. */
 int gn_shadows_add(struct gn_shadows *shadows, const Gnomon__V1__Shadow *settings,
                    struct gn_time now, struct gn_shadow_record **out, struct gn_status *status);
-/* Fields by mask: "start", "scaling", "triggers", "schedule", "mirror"; none: all. */
+/* Fields by mask: "start", "scaling", "triggers", "schedule", "mirror", "replication";
+ * none: all. */
 int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow *settings,
                       char *const *mask, size_t n_mask, struct gn_time now,
                       struct gn_status *status);

@@ -1,5 +1,5 @@
-/* provision_internal.h - between provision.c (records), steps.c (what each step does) and
- * settings.c (what operators ask for). */
+/* provision_internal.h - between provision.c (records), steps.c and disks.c (what each step does),
+ * follow.c (how the disks are) and settings.c (what operators ask for). */
 #ifndef GN_SHADOW_PROVISION_INTERNAL_H
 #define GN_SHADOW_PROVISION_INTERNAL_H
 
@@ -12,6 +12,7 @@ struct gn_shadows {
 	struct gn_view *view;
 	struct gn_shadow_record **records; /* by VM */
 	size_t n_records;
+	uint64_t reached_us; /* monotonic: the dataplane last answered */
 	bool closing;
 };
 
@@ -23,7 +24,32 @@ void gn_shadows_answer(struct gn_shadow_record *record, enum gn_code code, const
 /* Stores the record, with its reason in words. */
 int gn_shadows_store(struct gn_shadow_record *record);
 
+/* disks.c; the steps of the item under way, answered by gn_shadows_answer(). */
+void gn_shadow_make_replica(struct gn_shadow_record *record);
+void gn_shadow_remove_replica(struct gn_shadow_record *record);
+void gn_shadow_make_copy(struct gn_shadow_record *record);
+void gn_shadow_remove_copy(struct gn_shadow_record *record);
+void gn_shadow_make_volume(struct gn_shadow_record *record, gn_channel_done *done);
+/* The file of a disk, such as ".raw". */
+void gn_shadow_disk_path(const struct gn_shadow_record *record, const char *disk,
+                         const char *suffix, char *out, size_t size);
+/* Tells the dataplane how the disk is to be followed. */
+void gn_shadow_replicate(struct gn_shadow_record *record, const char *disk,
+                         Gnomon__V1__VolumeMirror__Mode mode, uint64_t timeout_us,
+                         gn_channel_done *done, void *context);
+
+/* follow.c: looks how the disks of a shadow that stands are, fills the message, and begins anew
+ * what should follow and does not. NONE: nothing new is known. */
+enum gn_shadow_state gn_shadow_follow(struct gn_shadow_record *record, struct gn_time now);
+/* In words, for a shadow that stands. */
+void gn_shadow_describe_disks(struct gn_shadow_record *record);
+/* Has the dataplane follow as the settings now say. */
+void gn_shadow_apply_replication(struct gn_shadow_record *record);
+
 /* settings.c */
+Gnomon__V1__VolumeMirror__Mode gn_shadow_mode(const struct gn_shadow_record *record);
+/* NULL: none. */
+const char *gn_shadow_pool(const struct gn_shadow_record *record);
 int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *settings,
                     const struct gn_vm *vm, struct gn_status *status);
 int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *status);

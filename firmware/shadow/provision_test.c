@@ -175,6 +175,40 @@ static void answer_clone(struct gn_fake_call *call)
 	gn_fake_peer_answer(call, &reply.base);
 }
 
+/* The method, or "follow" and "part". */
+static const char *word_of(const struct gn_fake_call *call)
+{
+	if (strcmp(call->method, "UpdateVolumeMirror") != 0)
+		return call->method;
+	return ((Gnomon__V1__UpdateVolumeMirrorRequest *)call->request)->mirror->mode ==
+	                       GNOMON__V1__VOLUME_MIRROR__MODE__OFF
+	               ? "part"
+	               : "follow";
+}
+
+/* The volume as the dataplane then tells it: in step at once. */
+static void answer_replicate(struct gn_fake_call *call)
+{
+	const Gnomon__V1__UpdateVolumeMirrorRequest *r =
+	        (const Gnomon__V1__UpdateVolumeMirrorRequest *)call->request;
+	Gnomon__V1__Volume volume = GNOMON__V1__VOLUME__INIT;
+	Gnomon__V1__VolumeMirrorStatus status = GNOMON__V1__VOLUME_MIRROR_STATUS__INIT;
+	bool is_off = r->mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF;
+
+	if (!is_off)
+		assert_int_equal(access(r->mirror->shadow_path, W_OK), 0);
+	volume.name = r->name;
+	volume.path = (char *)"/x";
+	volume.size_bytes = MIB;
+	status.state = GNOMON__V1__VOLUME_MIRROR_STATUS__STATE__IN_STEP;
+	status.point_us = 1200 * S;
+	if (!is_off) {
+		volume.mirror = r->mirror;
+		volume.mirror_status = &status;
+	}
+	gn_fake_peer_answer(call, &volume.base);
+}
+
 /* Answers one call; false: none waits. 'bad' is the method or command that fails. */
 static bool answer_one(const char *bad, enum gn_code code)
 {
@@ -191,16 +225,28 @@ static bool answer_one(const char *bad, enum gn_code code)
 	call = gn_fake_peer_take(dataplane, NULL);
 	if (!call)
 		return false;
-	note(call->method);
-	if (bad && strcmp(bad, call->method) == 0)
+	note(word_of(call));
+	if (bad && strcmp(bad, word_of(call)) == 0)
 		gn_fake_peer_refuse(call, code, "the dataplane's own words");
 	else if (strcmp(call->method, "CloneVolume") == 0)
 		answer_clone(call);
+	else if (strcmp(call->method, "UpdateVolumeMirror") == 0)
+		answer_replicate(call);
 	else if (strncmp(call->method, "Delete", 6) == 0)
 		gn_fake_peer_answer(call, &empty.base);
 	else
 		gn_fake_peer_answer(call, call->request);
 	return true;
+}
+
+static void tell_volume(void)
+{
+	Gnomon__V1__Volume volume = GNOMON__V1__VOLUME__INIT;
+
+	volume.name = (char *)"volumes/a-vda";
+	volume.path = (char *)"/x";
+	volume.size_bytes = MIB;
+	gn_view_note_volume(&view, &volume);
 }
 
 static struct gn_shadow_record *create(bool start)
@@ -211,6 +257,7 @@ static struct gn_shadow_record *create(bool start)
 
 	settings.name = (char *)"vms/a/shadow";
 	settings.start = start;
+	tell_volume();
 	assert_int_equal(gn_shadows_add(shadows, &settings, gn_time_now(), &record, &status), 0);
 	return record;
 }
@@ -246,17 +293,22 @@ static void a_shadow_is_made_of_these_calls(void **state)
 	answer_command(call, GN_OK);
 	while (answer_one(NULL, GN_OK))
 		;
-	assert_string_equal(calls,
-	                    "CreatePort CloneVolume CreateVolume define start CreateMirror ");
-	assert_int_equal(record->shadow.state, GN_SHADOW_STALE);
-	assert_int_equal(record->message->disk_point_us, 1234 * S);
+	assert_string_equal(calls, "CreatePort follow define CreateMirror CloneVolume "
+	                           "CreateVolume start ");
+	assert_int_equal(record->shadow.state, GN_SHADOW_SYNCING);
+	gn_shadows_tick(shadows, gn_time_now());
+	assert_int_equal(record->shadow.state, GN_SHADOW_IN_STEP);
+	assert_int_equal(record->message->disk_point_us, 1200 * S);
+	assert_int_equal(record->message->run_point_us, 1234 * S);
+	assert_int_equal(record->message->n_disks, 1);
+	assert_non_null(strstr(record->message->reason, "it runs on a copy of"));
 	assert_string_equal(record->message->uuid, "the-uuid");
 	assert_int_equal(gn_ledger_room(&brain->ledger).cpu_milli, 1000); /* 4 less 2 less 1 */
 	calls[0] = '\0';
 	gn_shadows_remove(record, gn_time_now());
 	while (answer_one(NULL, GN_OK))
 		;
-	assert_string_equal(calls, "DeleteMirror destroy undefine DeleteVolume DeletePort ");
+	assert_string_equal(calls, "destroy DeleteVolume DeleteMirror undefine part DeletePort ");
 	assert_int_equal(gn_shadows_count(shadows), 0);
 	assert_int_equal(gn_ledger_room(&brain->ledger).cpu_milli, 2000);
 }
@@ -268,16 +320,13 @@ static void what_fails_is_undone_and_told(void **state)
 	} cases[] = {
 	        {"CreatePort", "could not make its port: the dataplane's own words",
 	         "CreatePort DeletePort "},
-	        {"CloneVolume", "could not clone the production volume",
-	         "CreatePort CloneVolume DeletePort "},
-	        {"CreateVolume", "could not make its volume",
-	         "CreatePort CloneVolume CreateVolume DeleteVolume DeletePort "},
+	        {"follow", "could not make its disk follow", "CreatePort follow part DeletePort "},
 	        {"define", "could not define its domain: libvirt's own words",
-	         "CreatePort CloneVolume CreateVolume define undefine DeleteVolume DeletePort "},
+	         "CreatePort follow define undefine part "
+	         "DeletePort "},
 	        {"CreateMirror", "could not mirror the packets",
-	         "CreatePort CloneVolume CreateVolume define CreateMirror DeleteMirror destroy "
-	         "undefine "
-	         "DeleteVolume DeletePort "},
+	         "CreatePort follow define CreateMirror DeleteMirror undefine "
+	         "part DeletePort "},
 	};
 	size_t i;
 
@@ -304,10 +353,63 @@ static void what_was_gone_already_counts_as_undone(void **state)
 		;
 	calls[0] = '\0';
 	gn_shadows_remove(record, gn_time_now());
-	while (answer_one(strstr(calls, "DeleteMirror") ? "destroy" : "DeleteMirror", GN_NOT_FOUND))
+	while (answer_one(strstr(calls, "destroy") ? "DeleteMirror" : "destroy", GN_NOT_FOUND))
 		;
-	assert_string_equal(calls, "DeleteMirror destroy undefine DeleteVolume DeletePort ");
+	assert_string_equal(calls, "destroy DeleteVolume DeleteMirror undefine part DeletePort ");
 	assert_int_equal(gn_shadows_count(shadows), 0);
+}
+
+/* The dataplane lost its state, or the shadow's disk was away when it started. */
+static void what_should_follow_and_does_not_begins_anew(void **state)
+{
+	struct gn_shadow_record *record = create(false);
+	struct gn_fake_call *call;
+
+	while (answer_one(NULL, GN_OK))
+		;
+	gn_shadows_tick(shadows, gn_time_now());
+	assert_int_equal(gn_fake_peer_waiting(dataplane), 0);
+	tell_volume(); /* without a mirror */
+	gn_shadows_tick(shadows, gn_time_now());
+	assert_int_equal(record->shadow.state, GN_SHADOW_SYNCING);
+	call = gn_fake_peer_take(dataplane, "UpdateVolumeMirror");
+	assert_non_null(call);
+	gn_fake_peer_refuse(call, GN_NOT_FOUND, "not yet");
+	gn_shadows_tick(shadows, gn_time_now());
+	assert_int_equal(gn_fake_peer_waiting(dataplane), 0); /* not at once */
+	gn_fake_now_us += 11 * S;
+	gn_shadows_tick(shadows, gn_time_now());
+	while (answer_one(NULL, GN_OK))
+		;
+	gn_shadows_tick(shadows, gn_time_now());
+	assert_int_equal(record->shadow.state, GN_SHADOW_IN_STEP);
+}
+
+static void a_shadow_of_one_instant_does_not_follow(void **state)
+{
+	Gnomon__V1__Shadow settings = GNOMON__V1__SHADOW__INIT;
+	Gnomon__V1__ShadowReplication off = GNOMON__V1__SHADOW_REPLICATION__INIT;
+	char field[] = "replication", *mask[] = {field};
+	struct gn_shadow_record *record = NULL;
+	struct gn_status status = {0};
+
+	tell_volume();
+	off.mode = GNOMON__V1__SHADOW_REPLICATION__MODE__OFF;
+	settings.name = (char *)"vms/a/shadow";
+	settings.start = true;
+	settings.replication = &off;
+	assert_int_equal(gn_shadows_add(shadows, &settings, gn_time_now(), &record, &status), 0);
+	while (answer_one(NULL, GN_OK))
+		;
+	assert_string_equal(calls,
+	                    "CreatePort CloneVolume define CreateMirror CreateVolume start ");
+	gn_shadows_tick(shadows, gn_time_now());
+	assert_int_equal(record->shadow.state, GN_SHADOW_STALE);
+	assert_int_equal(record->message->disk_point_us, 1234 * S);
+	off.mode = GNOMON__V1__SHADOW_REPLICATION__MODE__ASYNC;
+	assert_int_not_equal(gn_shadows_update(record, &settings, mask, 1, gn_time_now(), &status),
+	                     0);
+	assert_non_null(strstr(status.message, "stop it first"));
 }
 
 static void a_mirror_that_is_there_is_taken_over(void **state)
@@ -317,7 +419,7 @@ static void a_mirror_that_is_there_is_taken_over(void **state)
 	while (answer_one("CreateMirror", GN_ALREADY_EXISTS))
 		;
 	assert_non_null(strstr(calls, "CreateMirror UpdateMirror "));
-	assert_int_equal(record->shadow.state, GN_SHADOW_STALE);
+	assert_int_equal(record->shadow.state, GN_SHADOW_SYNCING);
 }
 
 static void devices_that_are_not_the_cards_are_refused(void **state)
@@ -365,7 +467,7 @@ static void a_restart_goes_on_with_the_step_under_way(void **state)
 	answer_command(call, GN_OK);
 	while (answer_one(NULL, GN_OK))
 		;
-	assert_int_equal(gn_shadows_at(shadows, 0)->shadow.state, GN_SHADOW_STALE);
+	assert_int_equal(gn_shadows_at(shadows, 0)->shadow.state, GN_SHADOW_SYNCING);
 }
 
 static void what_cannot_work_is_refused_before_anything_is_done(void **state)
@@ -512,6 +614,8 @@ int main(void)
 	        ON_DISK(a_shadow_is_made_of_these_calls),
 	        ON_DISK(what_fails_is_undone_and_told),
 	        ON_DISK(what_was_gone_already_counts_as_undone),
+	        ON_DISK(what_should_follow_and_does_not_begins_anew),
+	        ON_DISK(a_shadow_of_one_instant_does_not_follow),
 	        ON_DISK(a_mirror_that_is_there_is_taken_over),
 	        ON_DISK(devices_that_are_not_the_cards_are_refused),
 	        ON_DISK(a_restart_goes_on_with_the_step_under_way),

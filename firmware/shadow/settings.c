@@ -89,6 +89,25 @@ static int check_schedule(const Gnomon__V1__ShadowSchedule *schedule, struct gn_
 	return 0;
 }
 
+#define LEAST_JOURNAL ((uint64_t)32 << 20)
+
+static int check_replication(const Gnomon__V1__ShadowReplication *r, struct gn_status *status)
+{
+	if (!r)
+		return 0;
+	if ((unsigned)r->mode > GNOMON__V1__SHADOW_REPLICATION__MODE__IN_STEP)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "replication.mode is %d; give OFF, ASYNC or IN_STEP",
+		                     (int)r->mode);
+	if (r->journal_bytes && r->journal_bytes < LEAST_JOURNAL)
+		return gn_status_set(
+		        status, GN_OUT_OF_RANGE,
+		        "replication.journal_bytes is %llu; give %llu (32 MiB) or more, or 0 for "
+		        "64 MiB",
+		        (unsigned long long)r->journal_bytes, (unsigned long long)LEAST_JOURNAL);
+	return 0;
+}
+
 int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *settings,
                     const struct gn_vm *vm, struct gn_status *status)
 {
@@ -96,7 +115,8 @@ int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *
 	        settings->pool_path[0] ? settings->pool_path : shadows->brain->config->pool_path;
 
 	if (check_scaling(settings->scaling, vm, status) || check_triggers(settings, status) ||
-	    check_mirror(settings->mirror, status) || check_schedule(settings->schedule, status))
+	    check_mirror(settings->mirror, status) || check_schedule(settings->schedule, status) ||
+	    check_replication(settings->replication, status))
 		return -EINVAL;
 	if (vm->spec->n_disks && !pool)
 		return gn_status_set(status, GN_FAILED_PRECONDITION,
@@ -122,7 +142,8 @@ static bool is_named(char *const *mask, size_t n_mask, const char *field)
 
 static bool can_be_changed(const char *field)
 {
-	static const char *const known[] = {"start", "scaling", "triggers", "schedule", "mirror"};
+	static const char *const known[] = {"start",    "scaling", "triggers",
+	                                    "schedule", "mirror",  "replication"};
 	size_t i;
 
 	for (i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -139,7 +160,7 @@ int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *sta
 		if (!can_be_changed(mask[i]))
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
 			                     "update_mask '%.60s' cannot be changed; give start, "
-			                     "scaling, triggers, schedule or mirror",
+			                     "scaling, triggers, schedule, mirror or replication",
 			                     mask[i]);
 	return 0;
 }
@@ -168,7 +189,29 @@ void gn_shadow_take(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from, char
 	TAKE(scaling, Gnomon__V1__ShadowScaling)
 	TAKE(schedule, Gnomon__V1__ShadowSchedule)
 	TAKE(mirror, Gnomon__V1__Mirror)
+	TAKE(replication, Gnomon__V1__ShadowReplication)
 #undef TAKE
+}
+
+Gnomon__V1__VolumeMirror__Mode gn_shadow_mode(const struct gn_shadow_record *record)
+{
+	const Gnomon__V1__ShadowReplication *r = record->message->replication;
+
+	switch (r ? r->mode : GNOMON__V1__SHADOW_REPLICATION__MODE__DEFAULT) {
+	case GNOMON__V1__SHADOW_REPLICATION__MODE__OFF:
+		return GNOMON__V1__VOLUME_MIRROR__MODE__OFF;
+	case GNOMON__V1__SHADOW_REPLICATION__MODE__IN_STEP:
+		return GNOMON__V1__VOLUME_MIRROR__MODE__IN_STEP;
+	default:
+		return GNOMON__V1__VOLUME_MIRROR__MODE__ASYNC;
+	}
+}
+
+const char *gn_shadow_pool(const struct gn_shadow_record *record)
+{
+	const char *own = record->message->pool_path;
+
+	return own[0] ? own : record->shadows->brain->config->pool_path;
 }
 
 uint32_t gn_shadow_vcpus(const struct gn_shadow_record *record, const struct gn_vm *vm)

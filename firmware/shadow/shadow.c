@@ -15,8 +15,7 @@ void gn_shadow_init(struct gn_shadow *shadow, uint32_t n_nics, uint32_t n_disks,
 
 static uint32_t items_of(const struct gn_shadow *s, enum gn_shadow_step step)
 {
-	const uint32_t once = 1, nics = s->n_nics, disks = s->n_disks, starts = s->start,
-	               mirrors = s->n_nics ? 1 : 0;
+	const uint32_t once = 1, nics = s->n_nics, disks = s->n_disks, mirrors = s->n_nics ? 1 : 0;
 
 	switch (step) {
 #define GN_SHADOW_STEP_ITEMS(name, items, text)                                                    \
@@ -45,34 +44,86 @@ static void fresh(struct gn_shadow *s)
 	s->round = 0;
 }
 
-/* To the next item, forward; false: there is none. */
-static bool advance(struct gn_shadow *s)
+static void skip_empty(struct gn_shadow *s, enum gn_shadow_step end)
 {
-	fresh(s);
-	s->item++;
-	while (s->step < GN_SHADOW_N_STEPS && s->item >= items_of(s, s->step)) {
+	while (s->step < end && s->item >= items_of(s, s->step)) {
 		s->step++;
 		s->item = 0;
 	}
-	return s->step < GN_SHADOW_N_STEPS;
 }
 
-/* To the item before. A domain that runs must be stopped whatever 'start' now says, so START
- * is never skipped on the way back. */
-static bool retreat(struct gn_shadow *s)
+/* To the next item before step 'end', forward; false: there is none. */
+static bool advance(struct gn_shadow *s, enum gn_shadow_step end)
+{
+	fresh(s);
+	s->item++;
+	skip_empty(s, end);
+	return s->step < end;
+}
+
+/* To the item before, not before step 'begin'. */
+static bool retreat(struct gn_shadow *s, enum gn_shadow_step begin)
 {
 	fresh(s);
 	while (s->item == 0) {
-		uint32_t n;
-
-		if (s->step == 0)
+		if (s->step == begin)
 			return false;
 		s->step--;
-		n = s->step == GN_SHADOW_STEP_START ? 1 : items_of(s, s->step);
-		s->item = n;
+		s->item = items_of(s, s->step);
 	}
 	s->item--;
 	return true;
+}
+
+static void from_the_end(struct gn_shadow *s)
+{
+	s->step = GN_SHADOW_N_STEPS;
+	s->item = 0;
+	retreat(s, GN_SHADOW_STEP_RESERVE);
+}
+
+/* ---- running a shadow that stands ------------------------------------------- */
+
+static unsigned toggle(struct gn_shadow *s)
+{
+	s->toggling = true;
+	s->toggles++;
+	fresh(s);
+	if (s->start) {
+		s->code = GN_OK;
+		s->step = GN_SHADOW_FIRST_RUN_STEP;
+		s->item = 0;
+		skip_empty(s, GN_SHADOW_N_STEPS);
+	} else {
+		from_the_end(s);
+	}
+	return act(s) | GN_SHADOW_NEWS;
+}
+
+static unsigned toggled(struct gn_shadow *s)
+{
+	s->toggling = false;
+	s->runs = s->start;
+	s->start |= s->again;
+	s->again = false;
+	return s->start == s->runs ? GN_SHADOW_NEWS : toggle(s);
+}
+
+/* The other way from here, with what may be half done. */
+static unsigned turn_toggle(struct gn_shadow *s)
+{
+	s->toggles++;
+	fresh(s);
+	return act(s) | GN_SHADOW_NEWS;
+}
+
+static unsigned toggle_done(struct gn_shadow *s)
+{
+	if (s->undoing == s->start)
+		return turn_toggle(s);
+	if (s->start ? advance(s, GN_SHADOW_N_STEPS) : retreat(s, GN_SHADOW_FIRST_RUN_STEP))
+		return act(s) | GN_SHADOW_NEWS;
+	return toggled(s);
 }
 
 static unsigned make(struct gn_shadow *s, uint64_t now_us)
@@ -80,7 +131,7 @@ static unsigned make(struct gn_shadow *s, uint64_t now_us)
 	s->state = GN_SHADOW_PROVISIONING;
 	s->goal = GN_SHADOW_GOAL_STAND;
 	s->code = GN_OK;
-	s->gave_up = false;
+	s->gave_up = s->runs = s->again = s->toggling = false;
 	s->since_us = now_us;
 	s->step = (enum gn_shadow_step)0;
 	s->item = 0;
@@ -91,7 +142,7 @@ static unsigned make(struct gn_shadow *s, uint64_t now_us)
 /* All is undone. */
 static unsigned undone(struct gn_shadow *s, uint64_t now_us)
 {
-	s->busy = false;
+	s->busy = s->runs = s->toggling = false;
 	switch (s->goal) {
 	case GN_SHADOW_GOAL_AGAIN:
 		return make(s, now_us);
@@ -110,40 +161,41 @@ static unsigned undone(struct gn_shadow *s, uint64_t now_us)
 static unsigned turn(struct gn_shadow *s, enum gn_shadow_goal goal)
 {
 	if (gn_shadow_stands(s)) {
-		s->step = GN_SHADOW_N_STEPS;
-		s->item = 0;
-		retreat(s);
+		from_the_end(s);
+		s->toggles++;
 	}
 	if (goal > s->goal)
 		s->goal = goal;
 	if (goal == GN_SHADOW_GOAL_AGAIN)
 		s->state = GN_SHADOW_PROVISIONING;
+	if (!s->busy)
+		s->toggling = false;
 	return s->busy ? GN_SHADOW_NEWS : act(s) | GN_SHADOW_NEWS;
 }
 
 static unsigned undo_next(struct gn_shadow *s, uint64_t now_us)
 {
-	return retreat(s) ? act(s) | GN_SHADOW_NEWS : undone(s, now_us);
+	return retreat(s, GN_SHADOW_STEP_RESERVE) ? act(s) | GN_SHADOW_NEWS : undone(s, now_us);
 }
 
 static unsigned step_done(struct gn_shadow *s, uint64_t now_us)
 {
-	bool toggled = s->toggling;
+	bool was_toggling = s->toggling;
 
 	s->busy = false;
-	s->toggling = false;
 	if (s->goal != GN_SHADOW_GOAL_STAND) {
+		s->toggling = false;
 		/* Turned round while the step was made: it is the first to be undone. */
-		if (toggled || !s->undoing)
+		if (was_toggling || !s->undoing)
 			return act(s) | GN_SHADOW_NEWS;
 		return undo_next(s, now_us);
 	}
-	if (toggled)
-		return GN_SHADOW_NEWS;
-	if (advance(s))
+	if (was_toggling)
+		return toggle_done(s);
+	if (advance(s, GN_SHADOW_FIRST_RUN_STEP))
 		return act(s) | GN_SHADOW_NEWS;
-	s->state = GN_SHADOW_STALE;
-	return GN_SHADOW_NEWS;
+	s->state = s->n_disks ? GN_SHADOW_SYNCING : GN_SHADOW_IN_STEP;
+	return s->start ? toggle(s) : GN_SHADOW_NEWS;
 }
 
 static bool is_transient(enum gn_code code)
@@ -155,6 +207,9 @@ static unsigned wait_and_retry(struct gn_shadow *s, uint64_t now_us)
 {
 	uint64_t wait = FIRST_RETRY_US << (s->attempts < 6 ? s->attempts : 6);
 
+	/* A copy waits for the first synchronisation, however long that takes. */
+	if (s->toggling && s->step == GN_SHADOW_STEP_COPY)
+		wait = FIRST_RETRY_US;
 	s->retry_us = now_us + (wait < LONGEST_RETRY_US ? wait : LONGEST_RETRY_US);
 	return GN_SHADOW_NEWS;
 }
@@ -178,34 +233,73 @@ static unsigned undoing_failed(struct gn_shadow *s, enum gn_code code, uint64_t 
 	return undo_next(s, now_us);
 }
 
+/* A start that fails for good is taken back, as far as it came; a domain that cannot be stopped
+ * goes on running. */
+static unsigned toggling_failed(struct gn_shadow *s, enum gn_code code, uint64_t now_us)
+{
+	if (s->undoing == s->start)
+		return turn_toggle(s);
+	if (is_transient(code))
+		return wait_and_retry(s, now_us);
+	if (s->start) {
+		s->code = code;
+		s->failed_step = s->step;
+		s->start = false;
+		return turn_toggle(s);
+	}
+	if (++s->round < MAX_UNDO_ROUNDS)
+		return wait_and_retry(s, now_us);
+	if (s->step == GN_SHADOW_STEP_START) {
+		s->start = true;
+		s->code = code;
+		s->failed_step = s->step;
+		return toggled(s);
+	}
+	s->gave_up = true;
+	return toggle_done(s);
+}
+
 static unsigned step_failed(struct gn_shadow *s, enum gn_code code, uint64_t now_us)
 {
-	bool toggled = s->toggling;
+	bool was_toggling = s->toggling;
 
 	s->busy = false;
-	s->toggling = false;
 	if (s->goal != GN_SHADOW_GOAL_STAND) {
-		if (toggled || !s->undoing)
+		s->toggling = false;
+		if (was_toggling || !s->undoing)
 			return act(s) | GN_SHADOW_NEWS;
 		return undoing_failed(s, code, now_us);
 	}
-	if (!toggled)
-		return making_failed(s, code, now_us);
-	s->start = !s->start; /* it stays as it was */
-	s->code = code;
-	return GN_SHADOW_NEWS;
+	return was_toggling ? toggling_failed(s, code, now_us) : making_failed(s, code, now_us);
 }
 
-static unsigned toggle(struct gn_shadow *s, bool start)
+/* What is under way comes to its end first. */
+static unsigned run_wanted(struct gn_shadow *s, bool start)
 {
-	if (!gn_shadow_stands(s) || s->busy || s->start == start)
+	if (!gn_shadow_stands(s) || s->start == start)
 		return 0;
 	s->start = start;
-	s->toggling = true;
-	s->step = GN_SHADOW_STEP_START;
-	s->item = 0;
-	s->round++; /* a new command, a new id */
-	return act(s) | GN_SHADOW_NEWS;
+	s->again = false;
+	if (s->busy)
+		return GN_SHADOW_NEWS;
+	return s->toggling ? turn_toggle(s) : toggle(s);
+}
+
+static unsigned run_again(struct gn_shadow *s)
+{
+	if (!s->runs || s->toggling)
+		return GN_SHADOW_NEWS;
+	s->start = false;
+	s->again = true;
+	return toggle(s);
+}
+
+static unsigned health_told(struct gn_shadow *s, enum gn_shadow_state state)
+{
+	if (!gn_shadow_stands(s) || s->state == state)
+		return 0;
+	s->state = state;
+	return GN_SHADOW_NEWS;
 }
 
 /* An operator's or trigger's wish. */
@@ -213,7 +307,9 @@ static unsigned make_wanted(struct gn_shadow *s, bool again, uint64_t now_us)
 {
 	if (gn_shadow_is_armed(s) || gn_shadow_is_at_rest(s))
 		return make(s, now_us);
-	return again && gn_shadow_stands(s) ? turn(s, GN_SHADOW_GOAL_AGAIN) : 0;
+	if (!again || !gn_shadow_stands(s))
+		return 0;
+	return s->follows ? run_again(s) : turn(s, GN_SHADOW_GOAL_AGAIN);
 }
 
 static unsigned delete_wanted(struct gn_shadow *s, uint64_t now_us)
@@ -251,9 +347,11 @@ unsigned gn_shadow_step(struct gn_shadow *s, const struct gn_shadow_event *event
 	case GN_SHADOW_EVENT_RESUME:
 		return resume(s);
 	case GN_SHADOW_EVENT_START:
-		return toggle(s, true);
+		return run_wanted(s, true);
 	case GN_SHADOW_EVENT_STOP:
-		return toggle(s, false);
+		return run_wanted(s, false);
+	case GN_SHADOW_EVENT_HEALTH:
+		return health_told(s, event->state);
 	}
 	return 0;
 }

@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include "firmware/core/status.h"
 
-/* Numbered as 'enum ShadowState' of control.proto. This part reaches PROVISIONING, STALE
- * (its disk is of one instant) and FAILED; the others come with ordered replication,
+/* Numbered as 'enum ShadowState' of control.proto. A shadow that stands is SYNCING, IN_STEP,
+ * DEGRADED or STALE as its disks are (health.h); REHEARSING, PROMOTING and ACTIVE come with
  * rehearsal and promotion. */
 #define GN_SHADOW_STATES(X)                                                                        \
 	X(NONE, 0)                                                                                 \
@@ -36,15 +36,20 @@ enum gn_shadow_state {
 #undef GN_SHADOW_STATE_ENUM
 };
 
-/* In order; undone in reverse. The second column is what 'item' counts. */
+/* In order; undone in reverse. The second column is what 'item' counts. A shadow stands once it is
+ * mirrored; the steps from COPY on run it, on a copy of its disks, since those are written by the
+ * replication alone. They are made and undone while it stands, as often as it is started. */
 #define GN_SHADOW_STEPS(X)                                                                         \
 	X(RESERVE, once, "reserve room on the host")                                               \
 	X(PORT, nics, "make its port")                                                             \
-	X(CLONE, disks, "clone the production volume")                                             \
-	X(VOLUME, disks, "make its volume")                                                        \
+	X(REPLICA, disks, "make its disk follow")                                                  \
 	X(DEFINE, once, "define its domain")                                                       \
-	X(START, starts, "start it")                                                               \
-	X(MIRROR, mirrors, "mirror the packets to it")
+	X(MIRROR, mirrors, "mirror the packets to it")                                             \
+	X(COPY, disks, "copy the disk that it runs on")                                            \
+	X(VOLUME, disks, "make that copy its volume")                                              \
+	X(START, once, "start it")
+
+#define GN_SHADOW_FIRST_RUN_STEP GN_SHADOW_STEP_COPY
 
 enum gn_shadow_step {
 #define GN_SHADOW_STEP_ENUM(name, items, text) GN_SHADOW_STEP_##name,
@@ -56,13 +61,15 @@ enum gn_shadow_step {
 enum gn_shadow_event_kind {
 	GN_SHADOW_EVENT_MAKE, /* an operator, a trigger or the schedule */
 	GN_SHADOW_EVENT_DELETE,
-	GN_SHADOW_EVENT_REFRESH, /* undo and make again */
-	GN_SHADOW_EVENT_DONE,    /* the step under way (or its undo) is done */
-	GN_SHADOW_EVENT_FAILED,  /* it failed: 'code' */
+	/* Undo and make again; one that follows needs no more than to run on a new copy. */
+	GN_SHADOW_EVENT_REFRESH,
+	GN_SHADOW_EVENT_DONE,   /* the step under way (or its undo) is done */
+	GN_SHADOW_EVENT_FAILED, /* it failed: 'code' */
 	GN_SHADOW_EVENT_TICK,
 	GN_SHADOW_EVENT_RESUME, /* loaded from the store after a restart */
 	GN_SHADOW_EVENT_START,  /* run it now: only while it stands */
 	GN_SHADOW_EVENT_STOP,
+	GN_SHADOW_EVENT_HEALTH, /* its disks' state: 'state'; only while it stands */
 };
 
 /* What the undoing leads to. */
@@ -88,10 +95,14 @@ struct gn_shadow {
 	uint32_t item;
 	uint32_t n_nics;
 	uint32_t n_disks;
-	bool start;
+	bool start;          /* it is to run */
+	bool runs;           /* it does */
+	bool follows;        /* its disks are replicas; set by the shell with 'n_disks' */
+	bool again;          /* to be started once it is stopped */
 	bool busy;           /* a step is under way */
 	bool undoing;        /* and it is an undo */
-	bool toggling;       /* that step is a START or its undo, of a shadow that stands */
+	bool toggling;       /* it stands, and is being started or stopped */
+	uint32_t toggles;    /* starts and stops so far; part of the command's id */
 	bool gave_up;        /* an undo was skipped: something is left over */
 	uint32_t attempts;   /* of this step */
 	uint32_t round;      /* definite failures of this step; part of the command's id */
@@ -108,6 +119,7 @@ void gn_shadow_init(struct gn_shadow *shadow, uint32_t n_nics, uint32_t n_disks,
 struct gn_shadow_event {
 	enum gn_shadow_event_kind kind;
 	enum gn_code code;
+	enum gn_shadow_state state;
 };
 
 /* Returns the effects. Events that make no sense in a state are ignored. */

@@ -21,7 +21,7 @@ struct world {
 
 static void note(struct world *w, bool undo)
 {
-	static const char letters[] = "RPCVDSM";
+	static const char letters[] = "RPLDMCVS";
 	char text[4] = {undo ? '-' : '+', letters[w->shadow.step], (char)('0' + w->shadow.item), 0};
 
 	strncat(w->log, text, sizeof w->log - strlen(w->log) - 1);
@@ -29,7 +29,7 @@ static void note(struct world *w, bool undo)
 
 static void feed(struct world *w, enum gn_shadow_event_kind kind, enum gn_code code)
 {
-	struct gn_shadow_event event = {kind, code};
+	struct gn_shadow_event event = {.kind = kind, .code = code};
 	unsigned effects = gn_shadow_step(&w->shadow, &event, w->now_us);
 
 	assert_false((effects & GN_SHADOW_DO) && (effects & GN_SHADOW_UNDO));
@@ -85,10 +85,11 @@ static void steps_run_in_order_and_back(void **state)
 		bool start;
 		const char *there, *back;
 	} cases[] = {
-	        {1, 1, false, "+R0+P0+C0+V0+D0+M0", "-M0-S0-D0-V0-C0-P0-R0"},
-	        {2, 2, true, "+R0+P0+P1+C0+C1+V0+V1+D0+S0+M0", "-M0-S0-D0-V1-V0-C1-C0-P1-P0-R0"},
+	        {1, 1, false, "+R0+P0+L0+D0+M0", "-S0-V0-C0-M0-D0-L0-P0-R0"},
+	        {2, 2, true, "+R0+P0+P1+L0+L1+D0+M0+C0+C1+V0+V1+S0",
+	         "-S0-V1-V0-C1-C0-M0-D0-L1-L0-P1-P0-R0"},
 	        {0, 0, false, "+R0+D0", "-S0-D0-R0"},
-	        {0, 1, true, "+R0+C0+V0+D0+S0", "-S0-D0-V0-C0-R0"},
+	        {0, 1, true, "+R0+L0+D0+C0+V0+S0", "-S0-V0-C0-D0-L0-R0"},
 	};
 	struct world w;
 	size_t i;
@@ -100,8 +101,10 @@ static void steps_run_in_order_and_back(void **state)
 		assert_int_equal(w.shadow.state, GN_SHADOW_PROVISIONING);
 		run_to_rest(&w);
 		assert_string_equal(w.log, cases[i].there);
-		assert_int_equal(w.shadow.state, GN_SHADOW_STALE);
+		assert_int_equal(w.shadow.state,
+		                 cases[i].disks ? GN_SHADOW_SYNCING : GN_SHADOW_IN_STEP);
 		assert_true(gn_shadow_stands(&w.shadow));
+		assert_int_equal(w.shadow.runs, cases[i].start);
 		w.log[0] = '\0';
 		feed(&w, GN_SHADOW_EVENT_DELETE, GN_OK);
 		assert_false(gn_shadow_stands(&w.shadow));
@@ -125,10 +128,10 @@ static void a_definite_failure_cleans_up_and_says_where(void **state)
 	assert_true(gn_shadow_is_at_rest(&w.shadow));
 	assert_int_equal(w.shadow.code, GN_INVALID_ARGUMENT);
 	assert_int_equal(w.shadow.failed_step, GN_SHADOW_STEP_DEFINE);
-	assert_string_equal(w.log, "+R0+P0+C0+V0-D0-V0-C0-P0-R0");
+	assert_string_equal(w.log, "+R0+P0+L0-D0-L0-P0-R0");
 	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK); /* may be tried again */
 	run_to_rest(&w);
-	assert_int_equal(w.shadow.state, GN_SHADOW_STALE);
+	assert_int_equal(w.shadow.state, GN_SHADOW_SYNCING);
 	assert_int_equal(w.shadow.code, GN_OK);
 }
 
@@ -148,7 +151,7 @@ static void a_peer_that_is_away_is_waited_for(void **state)
 		assert_int_equal(w.pending, GN_SHADOW_DO);
 	}
 	run_to_rest(&w);
-	assert_int_equal(w.shadow.state, GN_SHADOW_STALE);
+	assert_int_equal(w.shadow.state, GN_SHADOW_SYNCING);
 	/* But not for ever. */
 	set_up(&w, 1, 1, false);
 	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
@@ -167,6 +170,7 @@ static void an_undo_that_never_works_is_left_and_told(void **state)
 	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
 	run_to_rest(&w);
 	feed(&w, GN_SHADOW_EVENT_DELETE, GN_OK);
+	answer(&w, GN_OK); /* START, which was never made */
 	for (i = 0; i < 50 && w.shadow.step == GN_SHADOW_STEP_MIRROR; i++) {
 		if (w.pending)
 			answer(&w, GN_INTERNAL);
@@ -192,9 +196,31 @@ static void refresh_makes_it_again(void **state)
 	feed(&w, GN_SHADOW_EVENT_REFRESH, GN_OK);
 	assert_int_equal(w.shadow.state, GN_SHADOW_PROVISIONING);
 	run_to_rest(&w);
-	assert_string_equal(w.log, "-M0-S0-D0-V0-C0-P0-R0+R0+P0+C0+V0+D0+M0");
-	assert_int_equal(w.shadow.state, GN_SHADOW_STALE);
+	assert_string_equal(w.log, "-S0-V0-C0-M0-D0-L0-P0-R0+R0+P0+L0+D0+M0");
+	assert_int_equal(w.shadow.state, GN_SHADOW_SYNCING);
 	assert_int_equal(w.shadow.since_us, w.now_us);
+}
+
+/* Another one, that follows, to be made again: what it runs on is replaced, it goes on following.
+ */
+static void refresh_of_one_that_follows_runs_it_anew(void **state)
+{
+	struct world w;
+
+	set_up(&w, 1, 1, true);
+	w.shadow.follows = true;
+	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
+	run_to_rest(&w);
+	w.log[0] = '\0';
+	feed(&w, GN_SHADOW_EVENT_REFRESH, GN_OK);
+	run_to_rest(&w);
+	assert_string_equal(w.log, "-S0-V0-C0+C0+V0+S0");
+	assert_true(w.shadow.runs && w.shadow.start && !w.shadow.again);
+	feed(&w, GN_SHADOW_EVENT_STOP, GN_OK);
+	run_to_rest(&w);
+	w.log[0] = '\0';
+	feed(&w, GN_SHADOW_EVENT_REFRESH, GN_OK);
+	assert_int_equal(w.pending, 0);
 }
 
 static void starting_and_stopping_a_shadow_that_stands(void **state)
@@ -209,20 +235,89 @@ static void starting_and_stopping_a_shadow_that_stands(void **state)
 	w.log[0] = '\0';
 	feed(&w, GN_SHADOW_EVENT_START, GN_OK);
 	run_to_rest(&w);
+	assert_true(w.shadow.runs);
 	feed(&w, GN_SHADOW_EVENT_START, GN_OK);
 	feed(&w, GN_SHADOW_EVENT_STOP, GN_OK);
 	run_to_rest(&w);
-	assert_string_equal(w.log, "+S0-S0");
+	assert_string_equal(w.log, "+C0+V0+S0-S0-V0-C0");
+	assert_false(w.shadow.runs);
+	w.log[0] = '\0';
 	feed(&w, GN_SHADOW_EVENT_START, GN_OK);
-	answer(&w, GN_INTERNAL);
-	assert_false(w.shadow.start);
+	answer(&w, GN_OK);
+	answer(&w, GN_OK);
+	answer(&w, GN_INTERNAL); /* it cannot be started: back to how it was */
+	run_to_rest(&w);
+	assert_string_equal(w.log, "+C0+V0-S0-V0-C0");
+	assert_false(w.shadow.start || w.shadow.runs);
+	assert_int_equal(w.shadow.failed_step, GN_SHADOW_STEP_START);
 	assert_true(gn_shadow_stands(&w.shadow));
 	feed(&w, GN_SHADOW_EVENT_START, GN_OK);
 	feed(&w, GN_SHADOW_EVENT_DELETE, GN_OK); /* while it starts */
 	run_to_rest(&w);
-	assert_true(w.forgotten);
-	w.made[GN_SHADOW_STEP_START] = 0;
-	assert_true(is_empty(&w));
+	assert_true(w.forgotten && is_empty(&w));
+}
+
+static void a_wish_that_changes_meanwhile_turns_it_round(void **state)
+{
+	struct world w;
+
+	set_up(&w, 0, 1, true);
+	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
+	while (w.shadow.step != GN_SHADOW_STEP_VOLUME)
+		answer(&w, GN_OK);
+	feed(&w, GN_SHADOW_EVENT_STOP, GN_OK);
+	w.log[0] = '\0';
+	run_to_rest(&w);
+	assert_string_equal(w.log, "+V0-V0-C0");
+	assert_false(w.shadow.runs);
+	feed(&w, GN_SHADOW_EVENT_START, GN_OK);
+	run_to_rest(&w);
+	feed(&w, GN_SHADOW_EVENT_STOP, GN_OK);
+	answer(&w, GN_OK);
+	feed(&w, GN_SHADOW_EVENT_START, GN_OK);
+	w.log[0] = '\0';
+	run_to_rest(&w);
+	assert_string_equal(w.log, "-V0+V0+S0");
+	assert_true(w.shadow.runs);
+}
+
+/* The first synchronisation takes as long as it takes; then it runs. */
+static void a_start_waits_for_a_consistent_point(void **state)
+{
+	struct world w;
+	unsigned i;
+
+	set_up(&w, 0, 1, true);
+	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
+	while (w.shadow.step != GN_SHADOW_STEP_COPY)
+		answer(&w, GN_OK);
+	for (i = 0; i < 3000; i++) {
+		assert_int_equal(w.shadow.state, GN_SHADOW_SYNCING);
+		answer(&w, GN_UNAVAILABLE);
+		w.now_us += S;
+		feed(&w, GN_SHADOW_EVENT_TICK, GN_OK);
+		assert_int_equal(w.pending, GN_SHADOW_DO);
+	}
+	run_to_rest(&w);
+	assert_true(w.shadow.runs);
+}
+
+static void the_disks_health_is_its_state(void **state)
+{
+	const struct gn_shadow_event told = {GN_SHADOW_EVENT_HEALTH, GN_OK, GN_SHADOW_IN_STEP};
+	struct world w;
+
+	set_up(&w, 1, 1, false);
+	assert_int_equal(gn_shadow_step(&w.shadow, &told, w.now_us), 0);
+	feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
+	assert_int_equal(gn_shadow_step(&w.shadow, &told, w.now_us), 0);
+	assert_int_equal(w.shadow.state, GN_SHADOW_PROVISIONING);
+	run_to_rest(&w);
+	assert_int_equal(gn_shadow_step(&w.shadow, &told, w.now_us), GN_SHADOW_NEWS);
+	assert_int_equal(gn_shadow_step(&w.shadow, &told, w.now_us), 0);
+	assert_int_equal(w.shadow.state, GN_SHADOW_IN_STEP);
+	feed(&w, GN_SHADOW_EVENT_DELETE, GN_OK);
+	assert_int_equal(gn_shadow_step(&w.shadow, &told, w.now_us), 0);
 }
 
 /* Random wishes, answers, failures and restarts; then peace. */
@@ -286,6 +381,7 @@ static void whatever_happens_it_is_whole_or_nothing(void **state)
 
 	for (seed = 1; seed <= 20000; seed++) {
 		set_up(&w, seed % 3, seed % 2 + 1, seed % 5 == 0);
+		w.shadow.follows = seed % 7 < 4;
 		feed(&w, GN_SHADOW_EVENT_MAKE, GN_OK);
 		chaos(seed * 0x9e3779b97f4a7c15u, &w);
 		settle(&w);
@@ -293,8 +389,14 @@ static void whatever_happens_it_is_whole_or_nothing(void **state)
 			n_stood++;
 			assert_int_equal(w.made[GN_SHADOW_STEP_DEFINE], 1);
 			assert_int_equal(w.made[GN_SHADOW_STEP_PORT], (1u << w.shadow.n_nics) - 1);
-			assert_int_equal(w.made[GN_SHADOW_STEP_CLONE],
+			assert_int_equal(w.made[GN_SHADOW_STEP_REPLICA],
 			                 (1u << w.shadow.n_disks) - 1);
+			assert_int_equal(w.shadow.runs, w.shadow.start);
+			if (w.shadow.gave_up)
+				continue;
+			assert_int_equal(w.made[GN_SHADOW_STEP_START], w.shadow.start);
+			assert_int_equal(w.made[GN_SHADOW_STEP_COPY],
+			                 w.shadow.start ? (1u << w.shadow.n_disks) - 1 : 0);
 		} else if (!w.shadow.gave_up) {
 			n_gone += w.forgotten;
 			n_failed += !w.forgotten;
@@ -352,6 +454,10 @@ int main(void)
 	        cmocka_unit_test(a_peer_that_is_away_is_waited_for),
 	        cmocka_unit_test(an_undo_that_never_works_is_left_and_told),
 	        cmocka_unit_test(refresh_makes_it_again),
+	        cmocka_unit_test(refresh_of_one_that_follows_runs_it_anew),
+	        cmocka_unit_test(a_wish_that_changes_meanwhile_turns_it_round),
+	        cmocka_unit_test(a_start_waits_for_a_consistent_point),
+	        cmocka_unit_test(the_disks_health_is_its_state),
 	        cmocka_unit_test(starting_and_stopping_a_shadow_that_stands),
 	        cmocka_unit_test(whatever_happens_it_is_whole_or_nothing),
 	        cmocka_unit_test(triggers_need_their_time_without_a_break),

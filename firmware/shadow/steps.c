@@ -11,10 +11,9 @@
 #include "firmware/message/message.h"
 #include "firmware/shadow/provision_internal.h"
 
-#define SECOND_US        ((uint64_t)1000000)
-#define CALL_TIMEOUT_US  (10 * SECOND_US)
-#define CLONE_TIMEOUT_US (3600 * SECOND_US) /* without reflink a volume is copied */
-#define COMMAND_LIFE_US  (60 * SECOND_US)
+#define SECOND_US       ((uint64_t)1000000)
+#define CALL_TIMEOUT_US (10 * SECOND_US)
+#define COMMAND_LIFE_US (60 * SECOND_US)
 
 static struct gn_vm *vm_of(const struct gn_shadow_record *record)
 {
@@ -28,30 +27,6 @@ static void domain_name(const struct gn_shadow_record *record, char out[GN_NAME_
 
 	gn_name_shadow_domain(record->vm, domain);
 	snprintf(out, GN_NAME_SIZE, "vms/%.120s", domain);
-}
-
-static const char *pool_of(const struct gn_shadow_record *record)
-{
-	const char *own = record->message->pool_path;
-
-	return own[0] ? own : record->shadows->brain->config->pool_path;
-}
-
-static void clone_directory(const struct gn_shadow_record *record, char *out, size_t size)
-{
-	char domain[GN_NAME_SIZE];
-
-	gn_name_shadow_domain(record->vm, domain);
-	snprintf(out, size, "%s/%s", pool_of(record) ?: "", domain);
-}
-
-static void clone_path(const struct gn_shadow_record *record, const char *disk, char *out,
-                       size_t size)
-{
-	char directory[3200];
-
-	clone_directory(record, directory, sizeof directory);
-	snprintf(out, size, "%s/%s.raw", directory, disk);
 }
 
 static const char *disk_name(const struct gn_shadow_record *record)
@@ -94,20 +69,6 @@ static void on_removed(void *context, const struct gn_status *status, const Prot
 	                  status->message);
 }
 
-static void on_cloned(void *context, const struct gn_status *status,
-                      const ProtobufCMessage *message)
-{
-	const Gnomon__V1__CloneVolumeReply *reply = (const Gnomon__V1__CloneVolumeReply *)message;
-	struct gn_shadow_record *record = context;
-	Gnomon__V1__Shadow *shadow = record->message;
-
-	/* Several disks: the oldest instant is what all of them hold at least. */
-	if (reply && (!shadow->disk_point_us || record->shadow.item == 0 ||
-	              reply->wall_us < shadow->disk_point_us))
-		shadow->disk_point_us = reply->wall_us;
-	gn_shadows_answer(record, status->code, status->message);
-}
-
 static void on_command(void *context, const struct gn_executor_result *result)
 {
 	struct gn_shadow_record *record = context;
@@ -127,8 +88,9 @@ static void begin_command(struct gn_shadow_record *record, Gnomon__V1__Command *
 {
 	const struct gn_shadow *s = &record->shadow;
 
-	snprintf(id, 65, "%s-s%u-%u-%s%u", gn_store_nonce(record->shadows->brain->store),
-	         s->generation, (unsigned)s->step, s->undoing ? "undo" : "do", s->round);
+	snprintf(id, 65, "%s-s%u-%u-%s%u-%u", gn_store_nonce(record->shadows->brain->store),
+	         s->generation, (unsigned)s->step, s->undoing ? "undo" : "do", s->round,
+	         s->toggles);
 	command->id = id;
 	command->deadline_us = now.wall_us + COMMAND_LIFE_US;
 	command->reason = (char *)"a shadow of this VM is kept by the card";
@@ -274,9 +236,9 @@ static void define(struct gn_shadow_record *record, struct gn_vm *vm, struct gn_
 	gn_message_set(&define->shadow_name, "%s", record->message->domain);
 	define->vcpus = gn_shadow_vcpus(record, vm);
 	define->memory_bytes = gn_shadow_memory(record, vm);
-	if (pool_of(record)) {
+	if (gn_shadow_pool(record)) {
 		gn_message_set(&define->pool, "%s", GN_SHADOW_POOL);
-		gn_message_set(&define->pool_path, "%s", pool_of(record));
+		gn_message_set(&define->pool_path, "%s", gn_shadow_pool(record));
 	}
 	if (fill_nics(record, vm, define, &why) || fill_disks(record, vm, define, &why)) {
 		gn_shadows_answer(record, why.code, why.message);
@@ -345,81 +307,6 @@ static void make_port(struct gn_shadow_record *record, const struct gn_vm *vm)
 	             record);
 }
 
-static void clone_volume(struct gn_shadow_record *record)
-{
-	Gnomon__V1__CloneVolumeRequest request = GNOMON__V1__CLONE_VOLUME_REQUEST__INIT;
-	char name[GN_NAME_SIZE], directory[3200], path[3300], why[3500];
-
-	clone_directory(record, directory, sizeof directory);
-	clone_path(record, disk_name(record), path, sizeof path);
-	if ((mkdir(pool_of(record), 0711) && errno != EEXIST) ||
-	    (mkdir(directory, 0711) && errno != EEXIST)) {
-		snprintf(why, sizeof why, "%s cannot be made: %s", directory, strerror(errno));
-		gn_shadows_answer(record, GN_FAILED_PRECONDITION, why);
-		return;
-	}
-	/* What a broken attempt left. No volume uses it yet: volumes come later. */
-	if (unlink(path) && errno != ENOENT) {
-		snprintf(why, sizeof why, "%s is in the way and cannot be removed: %s", path,
-		         strerror(errno));
-		gn_shadows_answer(record, GN_FAILED_PRECONDITION, why);
-		return;
-	}
-	gn_name_volume(record->vm, false, disk_name(record), name);
-	request.name = name;
-	request.target_path = path;
-	gn_peer_call(record->shadows->dataplane, "CloneVolume", &request.base, CLONE_TIMEOUT_US,
-	             on_cloned, record);
-}
-
-static void remove_clone(struct gn_shadow_record *record)
-{
-	char directory[3200], path[3300], why[3500];
-
-	clone_directory(record, directory, sizeof directory);
-	clone_path(record, disk_name(record), path, sizeof path);
-	if (unlink(path) && errno != ENOENT && errno != ENOTDIR) {
-		snprintf(why, sizeof why, "%s cannot be removed: %s", path, strerror(errno));
-		gn_shadows_answer(record, GN_PERMISSION_DENIED, why);
-		return;
-	}
-	rmdir(directory); /* the last one removes it */
-	gn_shadows_answer(record, GN_OK, "");
-}
-
-/* A guest may know its disks by their serial: the copy keeps the production volume's, also
- * where that comes from the volume's name. */
-static void serial_of(const struct gn_shadow_record *record, char serial[21])
-{
-	const Gnomon__V1__Volume *production;
-	char name[GN_NAME_SIZE];
-
-	gn_name_volume(record->vm, false, disk_name(record), name);
-	production = gn_view_volume(record->shadows->view, name);
-	snprintf(serial, 21, "%s",
-	         production && production->serial[0] ? production->serial : strchr(name, '/') + 1);
-}
-
-static void make_volume(struct gn_shadow_record *record, const struct gn_vm *vm)
-{
-	const Gnomon__V1__VmSpec__Disk *disk = vm->spec->disks[record->shadow.item];
-	Gnomon__V1__Volume volume = GNOMON__V1__VOLUME__INIT;
-	char name[GN_NAME_SIZE], owner[GN_NAME_SIZE], path[3300], serial[21];
-
-	gn_name_volume(record->vm, true, disk->name, name);
-	domain_name(record, owner);
-	clone_path(record, disk->name, path, sizeof path);
-	serial_of(record, serial);
-	volume.name = name;
-	volume.vm = owner;
-	volume.path = path;
-	volume.queues = disk->queues;
-	volume.read_only = disk->read_only;
-	volume.serial = serial;
-	gn_peer_call(record->shadows->dataplane, "CreateVolume", &volume.base, CALL_TIMEOUT_US,
-	             on_made, record);
-}
-
 static void on_mirror(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
 {
 	struct gn_shadow_record *record = context;
@@ -476,11 +363,14 @@ void gn_shadow_do(struct gn_shadow_record *record, struct gn_time now)
 	case GN_SHADOW_STEP_PORT:
 		make_port(record, vm);
 		return;
-	case GN_SHADOW_STEP_CLONE:
-		clone_volume(record);
+	case GN_SHADOW_STEP_REPLICA:
+		gn_shadow_make_replica(record);
+		return;
+	case GN_SHADOW_STEP_COPY:
+		gn_shadow_make_copy(record);
 		return;
 	case GN_SHADOW_STEP_VOLUME:
-		make_volume(record, vm);
+		gn_shadow_make_volume(record, on_made);
 		return;
 	case GN_SHADOW_STEP_DEFINE:
 		define(record, vm, now);
@@ -509,8 +399,11 @@ void gn_shadow_undo(struct gn_shadow_record *record, struct gn_time now)
 		gn_name_port(record->vm, true, nic_name(record), name);
 		remove_named(record, "DeletePort", name);
 		return;
-	case GN_SHADOW_STEP_CLONE:
-		remove_clone(record);
+	case GN_SHADOW_STEP_REPLICA:
+		gn_shadow_remove_replica(record);
+		return;
+	case GN_SHADOW_STEP_COPY:
+		gn_shadow_remove_copy(record);
 		return;
 	case GN_SHADOW_STEP_VOLUME:
 		gn_name_volume(record->vm, true, disk_name(record), name);

@@ -1,15 +1,17 @@
 #!/usr/bin/python3
-"""A shadow is made of a running VM: defined in libvirt as its exact copy, with a disk of its
-own, and its port receives the mirrored packets; then it is removed without a trace."""
+"""A shadow is made of a running VM: defined in libvirt as its exact copy, its disk follows every
+write of the VM's file system, also when the dataplane is killed, and its port receives the mirrored
+packets; then it is removed without a trace."""
+import hashlib
 import os
 import shutil
 import time
 
 import tap
 from devbox import Devbox, Vm, short_directory
-from processes import wait_for
+from processes import run, wait_for
 
-VMS = [Vm("web-1", 1, "gn.peer=10.77.0.2 gn.udp=const:300 gn.http=const:3"),
+VMS = [Vm("web-1", 1, "gn.peer=10.77.0.2 gn.udp=const:300 gn.http=const:3", file_system="ext4"),
        Vm("web-2", 2, "gn.peer=10.77.0.1 gn.udp=const:300 gn.http=const:3")]
 
 
@@ -30,7 +32,9 @@ def body(steps):
     try:
         devbox.start()
         consoles = [devbox.wait_booted(vm) for vm in VMS]
+        write_files(consoles[0])
         defined(devbox, steps)
+        follows(devbox, consoles[0], steps)
         mirrored(devbox, consoles, steps)
         capture(devbox, steps)
         removed(devbox, steps)
@@ -47,9 +51,96 @@ def state_of(devbox):
     return devbox.ctl("shadow", "show", "web-1")["state"]
 
 
+# Each file is durable, with its checksum, before its number is told.
+WRITER = """mkdir -p /mnt && mount -t ext4 /dev/vda /mnt || exit 1
+i=1
+while [ ! -e /tmp/stop ]; do
+ dd if=/dev/urandom of=/mnt/f$i bs=16k count=4 2>/dev/null
+ md5sum </mnt/f$i >/mnt/f$i.md5
+ sync
+ echo $i >/tmp/acked
+ rm -f /mnt/f$((i-200)) /mnt/f$((i-200)).md5
+ i=$((i+1))
+done
+touch /tmp/stopped"""
+
+
+def write_files(console):
+    for line in WRITER.splitlines():
+        console.command(f"run echo '{line}' >>/tmp/writer")
+    console.command("run sh /tmp/writer >/tmp/writer.log 2>&1 &")
+    wait_for(lambda: acknowledged(console) > 2, 30, "files written in the guest")
+
+
+def acknowledged(console):
+    """How many files the guest knows to be durable."""
+    console.socket.sendall(b"run echo files $(cat /tmp/acked || echo 0)\n")
+    return int(console.wait("files", 20).split()[1])
+
+
+def check_copy(devbox, at_least):
+    """A crash-consistent file system: its journal replayed, fsck finds nothing, and every file that
+    was durable then is there. Returns how many files there are."""
+    copy, mount = devbox.path("pool", "check.raw"), devbox.path("check")
+    run([devbox.program("gn-call"), f"ipc://{devbox.path('dataplane.ipc')}", "Dataplane/CloneVolume",
+         "name=volumes/web-1-vda", f"target_path={copy}", "of_shadow=true"])
+    try:
+        run(["e2fsck", "-y", "-E", "journal_only", copy])
+        run(["e2fsck", "-f", "-n", copy])
+        os.makedirs(mount, exist_ok=True)
+        run(["mount", "-o", "loop,ro", copy, mount])
+        try:
+            return check_files(mount, at_least)
+        finally:
+            run(["umount", mount])
+    finally:
+        os.unlink(copy)
+
+
+def check_files(mount, at_least):
+    last = max(int(name[1:-4]) for name in os.listdir(mount) if name.endswith(".md5"))
+    assert last >= at_least, f"file {at_least} was durable, the copy ends with {last}"
+    for i in range(max(1, at_least - 100), at_least + 1):
+        with open(f"{mount}/f{i}", "rb") as data, open(f"{mount}/f{i}.md5", encoding="ascii") as digest:
+            assert hashlib.md5(data.read()).hexdigest() == digest.read().split()[0], f"file {i} is another"
+    return last
+
+
+def caught_up(devbox, after_us):
+    """The shadow has all that was written before 'after_us'."""
+    shadow = devbox.ctl("shadow", "show", "web-1")
+    return shadow["state"] == "IN_STEP" and shadow["disk_point_us"] > after_us and shadow
+
+
+def follows(devbox, console, steps):
+    shadow = wait_for(lambda: caught_up(devbox, 0), 60, "the shadow to be in step")
+    steps.check(shadow["lag"]["journal_size_bytes"] > 0 and shadow["disks"][0]["status"]["writes"] > 0,
+                "a disk in use was synchronised, and its lag is told", str(shadow))
+    for mode in ("async", "in-step"):
+        devbox.ctl("shadow", "update", "web-1", "--replication", mode)
+        n, now = acknowledged(console), time.time() * 1e6
+        wait_for(lambda: caught_up(devbox, now), 30, "the shadow to have what was written")
+        steps.check(check_copy(devbox, n) >= n, f"its content is a clean file system with every file, {mode}")
+        devbox.dataplane.kill()
+        devbox.start_dataplane()
+        wait_for(lambda: acknowledged(console) > n + 2, 30, "the guest to write on after the kill")
+        n, now = acknowledged(console), time.time() * 1e6
+        wait_for(lambda: caught_up(devbox, now), 60, "the shadow to be in step after the kill")
+        steps.check(check_copy(devbox, n) >= n, f"and after kill -9 of the dataplane, {mode}")
+    resyncs = devbox.ctl("shadow", "show", "web-1")["disks"][0]["status"]["resyncs"]
+    console.command("run touch /tmp/stop; while [ ! -e /tmp/stopped ]; do sleep 1; done", 60)
+    answer = console.command("run echo 3 >/proc/sys/vm/drop_caches; cd /mnt; for f in *.md5; do "
+                             "md5sum <${f%.md5} | cmp -s - $f || exit 1; done", 60)
+    steps.check(answer.endswith(" 0"), "the VM's own disk has every file", answer)
+    steps.check(resyncs > 0, "after a kill only what may differ was copied", str(resyncs))
+
+
 def defined(devbox, steps):
     devbox.ctl("shadow", "create", "web-1", "--start")
-    wait_for(lambda: state_of(devbox) in ("STALE", "SYNCING", "IN_STEP"), 60, "the shadow's making")
+    shadow = wait_for(lambda: (lambda s: s.get("runs") and s)(devbox.ctl("shadow", "show", "web-1")), 90,
+                      "the shadow's making")
+    steps.check(shadow["state"] in ("SYNCING", "IN_STEP") and shadow["run_point_us"] > 0,
+                "the shadow runs on a copy of a consistent point", str(shadow))
     xml, original = devbox.virsh("dumpxml", "web-1-shadow"), devbox.virsh("dumpxml", "web-1")
     for line in ("<type arch='x86_64' machine=", "<kernel>", "<memory unit", "<mac address="):
         mine, its = ([l.strip() for l in text.splitlines() if line in l] for text in (xml, original))

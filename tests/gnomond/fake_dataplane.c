@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "firmware/core/clock.h"
 #include "firmware/ingest/view.h"
@@ -64,10 +65,12 @@ static void create_volume(void *context, struct gn_channel_call *call,
 {
 	struct gn_fake_dataplane *d = context;
 	Gnomon__V1__Volume *volume = (Gnomon__V1__Volume *)gn_message_copy(request);
+	struct stat st;
 
-	if (access(volume->path, F_OK)) {
+	if (stat(volume->path, &st)) {
 		fail(call, GN_NOT_FOUND, volume->path);
 	} else {
+		volume->size_bytes = st.st_size ? (uint64_t)st.st_size : 1 << 20;
 		set_path(d, volume->name, &volume->socket_path);
 		gn_view_note_volume(&d->view, volume);
 		gn_channel_reply(call, &volume->base);
@@ -117,7 +120,7 @@ static void clone_volume(void *context, struct gn_channel_call *call,
 	const Gnomon__V1__Volume *volume = gn_view_volume(&d->view, r->name);
 	FILE *file;
 
-	if (!volume || access(r->target_path, F_OK) == 0) {
+	if (!volume || access(r->target_path, F_OK) == 0 || (r->of_shadow && !volume->mirror)) {
 		fail(call, volume ? GN_ALREADY_EXISTS : GN_NOT_FOUND, r->name);
 		return;
 	}
@@ -178,13 +181,36 @@ static void list_meters(void *context, struct gn_channel_call *call,
 	gn_channel_reply(call, &((struct gn_fake_dataplane *)context)->meters->base);
 }
 
+/* In step at once, always. */
 static void update_volume_mirror(void *context, struct gn_channel_call *call,
-                                 const ProtobufCMessage *request)
+                                 const ProtobufCMessage *message)
 {
-	struct gn_status status;
+	const Gnomon__V1__UpdateVolumeMirrorRequest *r =
+	        (const Gnomon__V1__UpdateVolumeMirrorRequest *)message;
+	struct gn_fake_dataplane *d = context;
+	const Gnomon__V1__Volume *found = gn_view_volume(&d->view, r->name);
+	Gnomon__V1__Volume *volume;
 
-	gn_status_set(&status, GN_UNIMPLEMENTED, "this dataplane copies no volumes");
-	gn_channel_fail(call, &status);
+	if (!found) {
+		fail(call, GN_NOT_FOUND, r->name);
+		return;
+	}
+	volume = GN_MESSAGE_COPY(Gnomon__V1__Volume, found);
+	GN_MESSAGE_FREE(volume->mirror);
+	GN_MESSAGE_FREE(volume->mirror_status);
+	volume->mirror = NULL;
+	volume->mirror_status = NULL;
+	if (r->mirror && r->mirror->mode != GNOMON__V1__VOLUME_MIRROR__MODE__OFF) {
+		volume->mirror = GN_MESSAGE_COPY(Gnomon__V1__VolumeMirror, r->mirror);
+		volume->mirror_status = GN_MESSAGE_NEW(Gnomon__V1__VolumeMirrorStatus,
+		                                       gnomon__v1__volume_mirror_status__init);
+		volume->mirror_status->state = GNOMON__V1__VOLUME_MIRROR_STATUS__STATE__IN_STEP;
+		volume->mirror_status->point_us = gn_clock_wall_us();
+		volume->mirror_status->tracked = true;
+	}
+	gn_view_note_volume(&d->view, volume);
+	gn_channel_reply(call, &volume->base);
+	GN_MESSAGE_FREE(volume);
 }
 
 static void refuse_exports(void *context, struct gn_channel_call *call,

@@ -72,7 +72,8 @@ struct test {
 	uint64_t next_stamp;
 	uint64_t snapshot[N_SECTORS], pending[N_SECTORS];
 	bool has_snapshot, has_pending;
-	uint64_t n_in_step, n_snapshots, n_ends;
+	uint64_t n_in_step, n_snapshots, n_ends, n_points;
+	bool holds;            /* the shadow is kept still */
 	unsigned flush_chance; /* of a request to be a flush, in 16 */
 	bool in_bursts;        /* the guest rests now and then, so that dirty bits go */
 	bool trace;
@@ -372,6 +373,7 @@ static void forget_mirror(struct test *t)
 {
 	gn_volume_destroy(gn_vmirror_volume(t->mirror));
 	t->mirror = NULL;
+	t->holds = false;
 	for (unsigned i = 0; i < DEPTH; i++)
 		t->guest[i].busy = false;
 }
@@ -426,12 +428,48 @@ static void change_health(struct test *t, bool spare_journal)
 		store->health = SIM_WELL;
 }
 
+/* Now and then somebody copies the shadow: what it is held still for must be a prefix. */
+static void look_at_point(struct test *t)
+{
+	uint64_t stamps[N_SECTORS], wall_us;
+
+	if (!t->holds && below(t, 200) == 0) {
+		gn_vmirror_hold(t->mirror);
+		t->holds = true;
+	}
+	if (!t->holds)
+		return;
+	switch (gn_vmirror_held(t->mirror, &wall_us)) {
+	case GN_VMIRROR_HOLD_WAIT:
+		return;
+	case GN_VMIRROR_HOLD_SHADOW:
+		stamps_of(t, &t->shadow, stamps, "held shadow");
+		check_prefix(t, stamps, "held");
+		t->n_points++;
+		break;
+	case GN_VMIRROR_HOLD_SNAPSHOT:
+		if (!t->has_snapshot)
+			fail(t, "the snapshot that it tells of is not there");
+		else
+			check_prefix(t, t->snapshot, "held snapshot");
+		break;
+	case GN_VMIRROR_HOLD_NONE:
+		break;
+	}
+	if (below(t, 3))
+		return; /* a copy takes its time */
+	gn_vmirror_release(t->mirror);
+	t->holds = false;
+}
+
 static bool step(struct test *t, bool busy)
 {
 	t->world.now_us += below(t, 1500);
 	if (busy)
 		submit(t);
 	gn_volume_poll(gn_vmirror_volume(t->mirror));
+	if (!t->world.has_stopped)
+		look_at_point(t);
 	return !t->world.has_stopped && !t->failure[0];
 }
 
@@ -595,7 +633,7 @@ static bool stopped_schedule(struct test *t, uint64_t stop, bool power)
 }
 
 struct totals {
-	uint64_t ends, snapshots, in_step;
+	uint64_t ends, snapshots, in_step, points;
 };
 
 static bool run_one(uint64_t seed, uint64_t stop, bool power, bool trace, struct totals *totals,
@@ -622,6 +660,7 @@ static bool run_one(uint64_t seed, uint64_t stop, bool power, bool trace, struct
 	totals->ends += t->n_ends;
 	totals->snapshots += t->n_snapshots;
 	totals->in_step += t->n_in_step;
+	totals->points += t->n_points;
 	fini(t);
 	free(t);
 	return passed;
@@ -640,9 +679,9 @@ static unsigned run_stops(uint64_t seed, bool power, struct totals *totals)
 static int report(unsigned number, bool passed, const char *name, const struct totals *totals)
 {
 	printf("%s %u - %s\n# %" PRIu64 " ends, %" PRIu64 " snapshots, %" PRIu64
-	       " writes acknowledged in step\n",
+	       " writes acknowledged in step, %" PRIu64 " points held\n",
 	       passed ? "ok" : "not ok", number, name, totals->ends, totals->snapshots,
-	       totals->in_step);
+	       totals->in_step, totals->points);
 	fflush(stdout);
 	return !passed;
 }

@@ -259,6 +259,9 @@ static void test_requests(void **state)
 	          "\"direction\":\"RX\",\"filters\":[],\"truncate_bytes\":0,\"sample_one_in\":10"}},
 	        {"shadow create web-1 --after 10min --every 1d",
 	         {"\"schedule\":{\"first_us\":1", "\"every_us\":86400000000}"}},
+	        {"shadow create web-1 --replication in-step --resync-rate 100MiB --journal 1GiB",
+	         {"\"replication\":{\"mode\":\"IN_STEP\",\"resync_bytes_per_s\":104857600,"
+	          "\"journal_bytes\":1073741824}"}},
 	        {"shadow list", {"ListShadows {}\n"}},
 	        {"shadow show web-1", {"GetShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
 	        {"shadow update web-1 --stop",

@@ -39,6 +39,8 @@ struct description {
 	Gnomon__V1__ShadowScaling scaling;
 	bool scaling_given[N_SCALING];
 	Gnomon__V1__ShadowTrigger triggers[TRIGGERS_MAX], *trigger_of[TRIGGERS_MAX];
+	Gnomon__V1__ShadowReplication replication;
+	bool mode_given, rate_given, journal_given;
 	Gnomon__V1__ShadowSchedule schedule;
 	bool first_given, every_given;
 	struct gn_ctl_session session;
@@ -131,6 +133,45 @@ static void take_schedule(struct gn_ctl_arguments *a, struct description *d)
 	d->shadow.schedule = &d->schedule;
 }
 
+/* By number: control.proto. */
+static const char *const replication_modes[] = {"default", "off", "async", "in-step"};
+
+static void take_mode(const char *value, Gnomon__V1__ShadowReplication *replication)
+{
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(value, replication_modes[i])) {
+			replication->mode = (Gnomon__V1__ShadowReplication__Mode)i;
+			return;
+		}
+	gn_ctl_usage("--replication %s: give off, async or in-step", value);
+}
+
+static void take_replication(struct gn_ctl_arguments *a, struct description *d)
+{
+	const char *value;
+
+	if (gn_ctl_option(a, "--replication", &value)) {
+		take_mode(value, &d->replication);
+		d->mode_given = true;
+	}
+	if (gn_ctl_option(a, "--resync-rate", &value)) {
+		if (gn_parse_bytes(value, &d->replication.resync_bytes_per_s))
+			gn_ctl_usage("--resync-rate %s: give bytes per second such as 100MiB, or 0 "
+			             "for no limit",
+			             value);
+		d->rate_given = true;
+	}
+	if (gn_ctl_option(a, "--journal", &value)) {
+		if (gn_parse_bytes(value, &d->replication.journal_bytes))
+			gn_ctl_usage("--journal %s: give a size such as 256MiB", value);
+		d->journal_given = true;
+	}
+	if (!d->mode_given && !d->rate_given && !d->journal_given)
+		return;
+	d->shadow.replication = &d->replication;
+	name_field(d, "replication");
+}
+
 static void take_start(struct gn_ctl_arguments *a, struct description *d, bool is_update)
 {
 	bool stops = is_update && gn_ctl_flag(a, "--stop");
@@ -149,10 +190,12 @@ static void take_options(struct gn_ctl_arguments *a, struct description *d, bool
 	gnomon__v1__shadow__init(&d->shadow);
 	gnomon__v1__shadow_scaling__init(&d->scaling);
 	gnomon__v1__shadow_schedule__init(&d->schedule);
+	gnomon__v1__shadow_replication__init(&d->replication);
 	take_start(a, d, is_update);
 	if (!is_update && gn_ctl_option(a, "--pool", &pool))
 		d->shadow.pool_path = (char *)pool;
 	take_scaling(a, d);
+	take_replication(a, d);
 	take_triggers(a, d);
 	take_schedule(a, d);
 	if (gn_ctl_session_options(a, &d->session)) {
@@ -176,6 +219,12 @@ static void keep_rest(struct description *d, const Gnomon__V1__Shadow *current)
 			memcpy((char *)&d->scaling + offset, from + offset,
 			       scaling_options[i].is_size ? sizeof(uint64_t) : sizeof(uint32_t));
 	}
+	if (current->replication && !d->mode_given)
+		d->replication.mode = current->replication->mode;
+	if (current->replication && !d->rate_given)
+		d->replication.resync_bytes_per_s = current->replication->resync_bytes_per_s;
+	if (current->replication && !d->journal_given)
+		d->replication.journal_bytes = current->replication->journal_bytes;
 	if (current->schedule && !d->first_given)
 		d->schedule.first_us = current->schedule->first_us;
 	if (current->schedule && !d->every_given)
@@ -243,6 +292,55 @@ static void print_schedule(const Gnomon__V1__ShadowSchedule *s, uint64_t now)
 	                s->every_us ? gn_format_duration(s->every_us, every, sizeof every) : "");
 }
 
+static void print_lag(const Gnomon__V1__ShadowLag *lag)
+{
+	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
+
+	gn_output_field(
+	        "behind", "%s in %s writes, the oldest %s old",
+	        gn_format_bytes(lag->bytes, a, sizeof a), gn_format_count(lag->writes, b, sizeof b),
+	        lag->us ? gn_format_duration(lag->us, (char[GN_FORMAT_SIZE]){0}, GN_FORMAT_SIZE)
+	                : "0 s");
+	gn_output_field("journal", "%s of %s", gn_format_bytes(lag->journal_bytes, a, sizeof a),
+	                gn_format_bytes(lag->journal_size_bytes, b, sizeof b));
+	if (!lag->resync_left_bytes)
+		return;
+	gn_output_field("resync", "%s copied, %s left",
+	                gn_format_bytes(lag->resync_done_bytes, a, sizeof a),
+	                gn_format_bytes(lag->resync_left_bytes, b, sizeof b));
+	if (lag->resync_left_us)
+		gn_output_field("", "about %s",
+		                gn_format_duration(lag->resync_left_us, a, sizeof a));
+}
+
+static void print_disk(const Gnomon__V1__ShadowDisk *disk)
+{
+	const Gnomon__V1__VolumeMirrorStatus *s = disk->status;
+
+	gn_output_field("disk", "%s: %s follows %s", disk->name, disk->path, disk->volume);
+	if (s && s->message[0])
+		gn_output_field("", "%s%s%s", s->message, s->error ? ": " : "",
+		                s->error ? strerror(-s->error) : "");
+}
+
+static void print_replication(const Gnomon__V1__Shadow *s)
+{
+	const Gnomon__V1__ShadowReplication *r = s->replication;
+	unsigned mode = r && (unsigned)r->mode < 4 ? (unsigned)r->mode : 0;
+	char rate[GN_FORMAT_SIZE];
+
+	gn_output_field("replication", "%s%s%s%s", mode ? replication_modes[mode] : "async",
+	                r && r->resync_bytes_per_s ? ", resynchronised at most " : "",
+	                r && r->resync_bytes_per_s
+	                        ? gn_format_bytes(r->resync_bytes_per_s, rate, sizeof rate)
+	                        : "",
+	                r && r->resync_bytes_per_s ? " a second" : "");
+	if (s->lag)
+		print_lag(s->lag);
+	for (size_t i = 0; i < s->n_disks; i++)
+		print_disk(s->disks[i]);
+}
+
 static void print_shadow(const Gnomon__V1__Shadow *s)
 {
 	char text[GN_FORMAT_SIZE];
@@ -251,11 +349,17 @@ static void print_shadow(const Gnomon__V1__Shadow *s)
 	gn_output_line("%s  %s%s%s", s->name, s->armed ? "armed" : gn_text_shadow_state(s->state),
 	               s->reason[0] ? ": " : "", s->reason);
 	gn_output_field("domain", "%s%s%s, %s", s->domain, s->uuid[0] ? " " : "", s->uuid,
-	                s->start ? "to be running" : "defined, ready to start");
+	                s->runs    ? "runs"
+	                : s->start ? "to be running"
+	                           : "defined, ready to start");
 	gn_output_field("made", "%s%s%s", gn_format_when(s->created_us, now, text, sizeof text),
 	                s->made_by[0] ? " by " : "", s->made_by);
 	gn_output_field("disk as of", "%s",
 	                gn_format_when(s->disk_point_us, now, text, sizeof text));
+	if (s->runs && s->run_point_us)
+		gn_output_field("runs on", "a copy of its disks as of %s",
+		                gn_format_when(s->run_point_us, now, text, sizeof text));
+	print_replication(s);
 	if (s->pool_path[0])
 		gn_output_field("pool", "%s", s->pool_path);
 	if (s->scaling)
@@ -295,7 +399,7 @@ int gn_ctl_shadow_update(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	take_options(arguments, &d, true);
 	if (!d.n_mask)
 		gn_ctl_usage("nothing to change: give --start, --stop, --vcpus, --when, --every, "
-		             "--filter, ...");
+		             "--replication, --filter, ...");
 	current = gn_ctl_call_name(ctl, "GetShadow", d.shadow.name);
 	keep_rest(&d, (const Gnomon__V1__Shadow *)current);
 	request.shadow = &d.shadow;
@@ -316,8 +420,8 @@ int gn_ctl_shadow_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 
 static void print_list(const Gnomon__V1__ShadowList *list)
 {
-	static const char *const heads[] = {"SHADOW",     "STATE",  "DOMAIN",
-	                                    "DISK AS OF", "REASON", NULL};
+	static const char *const heads[] = {"SHADOW",  "STATE",   "DOMAIN", "DISK AS OF",
+	                                    ">BEHIND", ">WRITES", "REASON", NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
@@ -330,6 +434,10 @@ static void print_list(const Gnomon__V1__ShadowList *list)
 		gn_table_add(
 		        table, "%s",
 		        gn_format_when(s->disk_point_us, gn_clock_wall_us(), text, sizeof text));
+		gn_table_add(table, "%s",
+		             s->lag ? gn_format_bytes(s->lag->bytes, text, sizeof text) : "-");
+		gn_table_add(table, "%s",
+		             s->lag ? gn_format_count(s->lag->writes, text, sizeof text) : "-");
 		gn_table_add(table, "%s", s->reason);
 	}
 	gn_table_print(table);

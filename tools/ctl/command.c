@@ -23,6 +23,9 @@
 	"  --start                run it now, passively (else: defined, ready to start)\n"         \
 	"  --vcpus N --vcpus-step N --vcpus-ceiling N            scaling\n"                        \
 	"  --memory SIZE --memory-step SIZE --memory-ceiling SIZE\n"                               \
+	"  --replication off|async|in-step   how its disks follow (default: async)\n"              \
+	"  --resync-rate SIZE     most bytes a second of a synchronisation; 0: no limit\n"         \
+	"  --journal SIZE         of each disk, on the card (default: 64MiB)\n"                    \
 	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
 	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
 	"  --direction both|rx|tx --filter FILTER --truncate N --sample N\n"                       \
@@ -44,7 +47,7 @@
 #define SESSION_OPTIONS "--direction --filter --truncate --sample"
 #define SHADOW_OPTIONS                                                                             \
 	"--start --vcpus --vcpus-step --vcpus-ceiling --memory --memory-step --memory-ceiling "    \
-	"--when --after --every " SESSION_OPTIONS
+	"--replication --resync-rate --journal --when --after --every " SESSION_OPTIONS
 
 #define OPTIONS_OF(resource)                                                                       \
 	" --" resource "-quantile --" resource "-horizon --" resource "-min --" resource           \
@@ -115,7 +118,7 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
         {"shadow", "show", gn_ctl_shadow_show, "VM", "", "one shadow",
          "  gnomonctl shadow show web-1\n"},
         {"shadow", "update", gn_ctl_shadow_update, "VM [options]", "--stop " SHADOW_OPTIONS,
-         "change start, scaling, triggers, schedule or mirror", SHADOW_UPDATE_HELP},
+         "change start, scaling, replication, triggers, schedule or mirror", SHADOW_UPDATE_HELP},
         {"shadow", "delete", gn_ctl_shadow_delete, "VM", "", "remove a shadow and its disks",
          "  gnomonctl shadow delete web-1\n"},
         {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",

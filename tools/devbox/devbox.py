@@ -14,6 +14,7 @@ import time
 
 import domain
 import kvm
+import pool
 import private_libvirt
 from processes import Console, Failed, Hugepages, Process, Supervised, run, wait_for
 
@@ -26,12 +27,13 @@ class Vm:
     """One production VM: what its guest does ('arguments' for gn-load) and how it is managed."""
 
     def __init__(self, name, index, arguments="", policy=None, vcpus=1, max_vcpus=4, memory_mib=256,
-                 current_mib=192, disk_mib=64, nics=("net0",), vlan=0):
+                 current_mib=192, disk_mib=64, nics=("net0",), vlan=0, file_system=None):
         self.name, self.index, self.arguments = name, index, arguments
         self.policy = policy or {}
         self.vcpus, self.max_vcpus = vcpus, max_vcpus
         self.memory_mib, self.current_mib, self.disk_mib = memory_mib, current_mib, disk_mib
         self.nics, self.vlan = nics, vlan
+        self.file_system = file_system  # that its disk has from the start; "ext4"
 
     @property
     def address(self):
@@ -64,6 +66,7 @@ class Devbox:
         pick = port_or_free if usual_ports else lambda _: free_port()
         self.control_port, self.events_port, self.shim_port = pick(7443), pick(7444), pick(7445)
         self.libvirt = private_libvirt.PrivateLibvirt(self.path("libvirt"))
+        self.pool = pool.Pool(self.path("pool"))
         self.hugetlb = Hugepages(320, self.path("hugepages")) if hugepages else None
         self.dataplane = self._process("gnomon-dataplane")
         self.introspect = Supervised(self._process("gnomon-introspect"))
@@ -88,6 +91,7 @@ class Devbox:
 
     def start(self):
         steps = [("preparing the directory", self._prepare),
+                 ("making the shadows' pool", self._pool),
                  ("reserving hugepages for DPDK", self._hugepages),
                  ("looking whether KVM boots a guest here", self._probe_kvm),
                  ("issuing certificates from three demo roots", self._certificates),
@@ -121,13 +125,19 @@ class Devbox:
             self.lock = None
             raise Failed(f"another run uses {self.dir}: end it first") from None
         self.libvirt.stop()
+        self.pool.stop()
         if self.hugetlb:
             self.hugetlb.recover()
         for name in os.listdir(self.dir):
             if name not in ("lock", "report.json"):
                 remove(self.path(name))
-        for name in ("log", "console", "vhost", "disks", "pool", "state"):
+        for name in ("log", "console", "vhost", "disks", "state"):
             os.makedirs(self.path(name), exist_ok=True)
+
+    def _pool(self):
+        self.pool.start()
+        if not self.pool.has_reflink:
+            self.say(f"         plain directory, so snapshots are copies: {self.pool.why_plain}")
 
     def _hugepages(self):
         if self.hugetlb:
@@ -204,6 +214,8 @@ class Devbox:
         for vm in self.vms:
             with open(self.path("disks", f"{vm.name}-vda.raw"), "wb") as file:
                 file.truncate(vm.disk_mib << 20)
+            if vm.file_system:
+                run([f"mkfs.{vm.file_system}", "-q", file.name])
         card = self._tls("cards", "card", "operators")
         settings = {
             "board": "devbox", "state_dir": self.path("state"), "run_dir": self.dir,
@@ -289,7 +301,7 @@ class Devbox:
             return
         errors = []
         for end in (self.gnomond.stop, self.shim.stop, self.introspect.process.stop, self.libvirt.stop,
-                    self.dataplane.stop, self._remove_files,
+                    self.dataplane.stop, self.pool.stop, self._remove_files,
                     self.hugetlb.stop if self.hugetlb else lambda: None):
             try:
                 end()
