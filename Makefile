@@ -89,6 +89,7 @@ test: setup
 	@$(MAKE) -j$(NPROC) all $(foreach t,$(filter $(B)/test/$(T)%,$(TESTS)) $(filter $(B)/fuzz/$(T)%,$(FUZZERS)),$(t)) \
 		&& tests/run-tests --build $(B) --only "$(T)"
 bench: ; @$(MAKE) -j$(NPROC) all && tests/bench/run --build $(B) $(if $(T),--only $(T))
+sim: $(B)/bin/gn-sim ; @$< --seeds $(or $(SEEDS),1..10000)
 fuzz: $(B)/libfuzzer/$(T)
 	@mkdir -p $(B)/corpus/$(T); $< $(B)/corpus/$(T) tests/fuzz/$(T) -max_total_time=$(or $(FOR),60)
 fmt: ; @git ls-files '*.c' '*.h' | xargs clang-format-14 -i
@@ -96,6 +97,6 @@ lint: $(PURE:%.c=$(B)/obj/%.o)
 	@tools/lint/lint --build $(B) $(addprefix --pure=,$(PURE))
 clean: ; @rm -rf $(B)
 help: ; @sed -n '/^| command/,/^$$/p' README.md
-.PHONY: all run check tests test bench fuzz fmt lint clean help setup
+.PHONY: all run check tests test bench sim fuzz fmt lint clean help setup
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

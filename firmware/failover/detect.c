@@ -36,9 +36,11 @@ void gn_detect_heard(struct gn_detect *detect, enum gn_detect_sign sign, uint64_
 	detect->since_us[sign] = now_us;
 }
 
-static uint64_t age(const struct gn_detect *detect, unsigned sign, uint64_t now_us)
+uint64_t gn_detect_age_us(const struct gn_detect *detect, enum gn_detect_sign sign, uint64_t now_us)
 {
-	return now_us > detect->since_us[sign] ? now_us - detect->since_us[sign] : 0;
+	if (!(detect->shown & 1u << sign) || now_us < detect->since_us[sign])
+		return 0;
+	return now_us - detect->since_us[sign];
 }
 
 enum gn_detect_verdict gn_detect_verdict(const struct gn_detect *detect, uint64_t now_us,
@@ -53,7 +55,7 @@ enum gn_detect_verdict gn_detect_verdict(const struct gn_detect *detect, uint64_
 
 		if (!(detect->shown & 1u << sign))
 			continue;
-		shown_us = age(detect, sign, now_us);
+		shown_us = gn_detect_age_us(detect, (enum gn_detect_sign)sign, now_us);
 		if (shown_us >= signs[sign].timeout_us) {
 			n_count++;
 			if (n_count == 1 || (signs[sign].alone && !alone))

@@ -44,6 +44,10 @@ void gn_detect_see(struct gn_detect *detect, enum gn_detect_sign sign, bool show
 /* A sign of life that ends the silence; it begins again at once. */
 void gn_detect_heard(struct gn_detect *detect, enum gn_detect_sign sign, uint64_t now_us);
 
+/* How long the sign has shown; 0: it does not. */
+uint64_t gn_detect_age_us(const struct gn_detect *detect, enum gn_detect_sign sign,
+                          uint64_t now_us);
+
 /* 'cause' (may be NULL) is the sign that decided, or the one that shows longest; 'first_us' when
  * it began. Untouched when the VM is well. A silence shorter than half its timeout is not
  * even suspect. */

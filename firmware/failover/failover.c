@@ -3,6 +3,8 @@
 
 #define FIRST_RETRY_US   ((uint64_t)1000000)
 #define LONGEST_RETRY_US ((uint64_t)30000000)
+/* A migration's source may be busy for so long. */
+#define HOST_PATIENCE_US ((uint64_t)10000000)
 
 const char *gn_failover_state_name(enum gn_failover_state state)
 {
@@ -93,6 +95,7 @@ static unsigned begin_or_refuse(struct gn_failover *f, const struct gn_failover_
 	if (refusal != GN_FAILOVER_REFUSED_NONE)
 		return refuse(f, refusal, now_us);
 	f->state = GN_FAILOVER_MOVING;
+	f->ours = true;
 	f->refusal = GN_FAILOVER_REFUSED_NONE;
 	return GN_FAILOVER_BEGIN | GN_FAILOVER_NEWS;
 }
@@ -138,8 +141,6 @@ static unsigned promote(struct gn_failover *f, const struct gn_failover_event *e
 static unsigned plan_ended(struct gn_failover *f, const struct gn_failover_event *event,
                            uint64_t now_us)
 {
-	if (event->kind != GN_FAILOVER_PLAN_DONE && event->kind != GN_FAILOVER_PLAN_FAILED)
-		return 0;
 	if (event->kind == GN_FAILOVER_PLAN_DONE) {
 		f->n_tries = 0;
 		return enter(f, GN_FAILOVER_ACTIVE) | GN_FAILOVER_RESHADOW;
@@ -159,6 +160,7 @@ static unsigned step_idle(struct gn_failover *f, const struct gn_failover_event 
 	case GN_FAILOVER_PROMOTE:
 		return promote(f, event, facts, now_us);
 	case GN_FAILOVER_MOVE_BEGAN:
+		f->ours = false;
 		return enter(f, GN_FAILOVER_MOVING);
 	case GN_FAILOVER_HOLD:
 		f->hold = event->on;
@@ -166,6 +168,34 @@ static unsigned step_idle(struct gn_failover *f, const struct gn_failover_event 
 		return GN_FAILOVER_NEWS;
 	case GN_FAILOVER_PLAN_DONE:
 	case GN_FAILOVER_PLAN_FAILED:
+		return 0;
+	}
+	return 0;
+}
+
+/* A migration waits for its source, patiently; not when the source is gone. That the VM ended
+ * there is no reason: it may be what the migration just did. */
+static bool source_is_gone(const struct gn_detect *detect, uint64_t now_us)
+{
+	return gn_detect_age_us(detect, GN_DETECT_CARD_SILENT, now_us) >=
+	               gn_detect_timeout_us(GN_DETECT_CARD_SILENT) ||
+	       gn_detect_age_us(detect, GN_DETECT_HOST_SILENT, now_us) >= HOST_PATIENCE_US;
+}
+
+static unsigned step_moving(struct gn_failover *f, const struct gn_failover_event *event,
+                            const struct gn_detect *detect, uint64_t now_us)
+{
+	switch (event->kind) {
+	case GN_FAILOVER_HOLD:
+		f->hold = event->on; /* for the next time */
+		return GN_FAILOVER_NEWS;
+	case GN_FAILOVER_TICK:
+		return !f->ours && source_is_gone(detect, now_us) ? GN_FAILOVER_ABANDON : 0;
+	case GN_FAILOVER_PLAN_DONE:
+	case GN_FAILOVER_PLAN_FAILED:
+		return plan_ended(f, event, now_us);
+	case GN_FAILOVER_PROMOTE:
+	case GN_FAILOVER_MOVE_BEGAN:
 		return 0;
 	}
 	return 0;
@@ -181,11 +211,7 @@ unsigned gn_failover_step(struct gn_failover *failover, const struct gn_failover
 	case GN_FAILOVER_REFUSED:
 		return step_idle(failover, event, detect, facts, now_us);
 	case GN_FAILOVER_MOVING:
-		if (event->kind == GN_FAILOVER_HOLD) {
-			failover->hold = event->on; /* for the next time */
-			return GN_FAILOVER_NEWS;
-		}
-		return plan_ended(failover, event, now_us);
+		return step_moving(failover, event, detect, now_us);
 	case GN_FAILOVER_ACTIVE:
 		return 0;
 	}

@@ -94,6 +94,7 @@ enum gn_failover_action {
 	GN_FAILOVER_BEGIN = 1,    /* make and run a FAILOVER move */
 	GN_FAILOVER_NEWS = 2,     /* the state, the cause or the refusal changed */
 	GN_FAILOVER_RESHADOW = 4, /* the VM runs here: make a shadow of it elsewhere */
+	GN_FAILOVER_ABANDON = 8,  /* end the move under way: its source is gone */
 };
 
 struct gn_failover {
@@ -102,6 +103,7 @@ struct gn_failover {
 	enum gn_detect_sign cause;
 	bool hold;
 	bool asked; /* by an operator, not by signs */
+	bool ours;  /* the move under way is a failover: it needs no source */
 	struct gn_failover_override override;
 	uint64_t first_us;    /* the cause began to show */
 	uint64_t detected_us; /* it was long enough */

@@ -91,15 +91,14 @@ static unsigned surrender(struct gn_holder *holder)
 	return effects;
 }
 
-static unsigned holder_revoked(struct gn_holder *holder, const struct gn_holder_event *event,
-                               uint64_t now_us)
+static unsigned holder_revoked(struct gn_holder *holder, const struct gn_holder_event *event)
 {
 	bool again = holder->state == GN_HOLDER_SURRENDERED;
 
 	if (event->token < holder->token || (!again && !event->willing))
 		return 0;
 	if (holder->state == GN_HOLDER_ALONE && !event->level && !event->loss_accepted)
-		return ask(holder, now_us);
+		return 0; /* its next request tells that it works alone */
 	return surrender(holder) | GN_TENURE_GAVE_UP;
 }
 
@@ -109,9 +108,13 @@ static unsigned holder_told(struct gn_holder *holder, const struct gn_holder_eve
 {
 	switch (event->kind) {
 	case GN_HOLDER_REFUSED:
-		return event->token > holder->token ? surrender(holder) | GN_TENURE_GAVE_UP : 0;
+		/* One that gave up says so by and by: else the two would answer each other for
+		 * ever. */
+		if (event->token <= holder->token || holder->state == GN_HOLDER_SURRENDERED)
+			return 0;
+		return surrender(holder) | GN_TENURE_GAVE_UP;
 	case GN_HOLDER_REVOKED:
-		return holder_revoked(holder, event, now_us);
+		return holder_revoked(holder, event);
 	case GN_HOLDER_PAIRED:
 		if (event->token <= holder->token)
 			return 0;
@@ -131,6 +134,9 @@ static unsigned holder_told(struct gn_holder *holder, const struct gn_holder_eve
 	case GN_HOLDER_WITNESS_YES:
 		if (event->token != holder->token || holder->state != GN_HOLDER_LEASED)
 			return 0;
+		return work_alone(holder);
+	case GN_HOLDER_SWORN:
+		holder->token += 2; /* the keeper may have promoted its shadow before it died */
 		return work_alone(holder);
 	case GN_HOLDER_TICK:
 	case GN_HOLDER_GRANTED:
@@ -153,6 +159,8 @@ unsigned gn_holder_step(struct gn_holder *holder, const struct gn_holder_event *
 			holder->until_us = holder->sent_us + GN_TENURE_TERM_US;
 		return 0;
 	case GN_HOLDER_RESTARTED:
+		/* An answer to what was asked before would be counted on another clock. */
+		holder->sequence = event->sequence;
 		holder->until_us = 0;
 		holder->next_us = now_us;
 		holder->patient_us = now_us + GN_TENURE_TERM_US;
@@ -162,6 +170,7 @@ unsigned gn_holder_step(struct gn_holder *holder, const struct gn_holder_event *
 	case GN_HOLDER_PAIRED:
 	case GN_HOLDER_CONSENTED:
 	case GN_HOLDER_WITNESS_YES:
+	case GN_HOLDER_SWORN:
 		return holder_told(holder, event, now_us);
 	}
 	return 0;
@@ -176,17 +185,20 @@ void gn_keeper_init(struct gn_keeper *keeper, enum gn_tenure_rule rule, uint64_t
 	        .rule = rule, .token = token, .alone = alone, .granted_us = now_us};
 }
 
+static bool lease_is_over(const struct gn_keeper *keeper, uint64_t now_us)
+{
+	return now_us >= keeper->granted_us + GN_TENURE_TERM_US + GN_TENURE_MARGIN_US;
+}
+
 enum gn_tenure_proof gn_keeper_proof(const struct gn_keeper *keeper, uint64_t now_us)
 {
-	bool over = now_us >= keeper->granted_us + GN_TENURE_TERM_US + GN_TENURE_MARGIN_US;
-
 	if (keeper->state != GN_KEEPER_CLOSING)
 		return GN_TENURE_PROOF_NONE;
 	if (keeper->surrendered)
 		return GN_TENURE_PROOF_SURRENDERED;
 	if (keeper->sworn)
 		return GN_TENURE_PROOF_SWORN;
-	if (keeper->alone || !over)
+	if (keeper->alone || !lease_is_over(keeper, now_us))
 		return GN_TENURE_PROOF_NONE;
 	switch (keeper->rule) {
 	case GN_TENURE_KEEP_RUNNING:
@@ -199,9 +211,12 @@ enum gn_tenure_proof gn_keeper_proof(const struct gn_keeper *keeper, uint64_t no
 	return GN_TENURE_PROOF_NONE;
 }
 
-bool gn_keeper_is_in_step(const struct gn_keeper *keeper)
+bool gn_keeper_is_in_step(const struct gn_keeper *keeper, uint64_t now_us)
 {
-	return !keeper->alone;
+	if (keeper->alone)
+		return false;
+	return keeper->rule != GN_TENURE_KEEP_RUNNING || keeper->surrendered ||
+	       !lease_is_over(keeper, now_us);
 }
 
 /* A new token: the holder is counted as working alone until it asks under it. */

@@ -26,7 +26,8 @@
  *                 comes back only when an operator says it is dead. The default.
  *   ZERO_LOSS     the holder never goes on alone without the keeper's consent: its writes wait.
  *                 The keeper may promote once the lease is over, and nothing acknowledged is
- *                 lost. But a cut link stops the VM until it heals, or the VM moves.
+ *                 lost. But a cut link stops the VM until it heals, or the VM moves; and the
+ *                 keeper's death does until the keeper is back or an operator swears to it.
  *   WITNESSED     whoever loses the other asks the witness, which says yes to one of them
  *                 per token. Any one failure (host and card, link, witness) leaves the VM running
  *                 with nothing lost. With the witness out of reach as well it is ZERO_LOSS for
@@ -38,6 +39,9 @@
  *   EXPIRED       rule ZERO_LOSS, it does not work alone, and its lease is over by our clock
  *   WITNESSED     the lease is over and the witness will never let it work alone
  *   SWORN         an operator's word that the old writer is dead
+ *
+ * The same word, about the keeper, lets a holder work alone that waits for it, even one that had
+ * given up: with a token above any that the keeper can have taken.
  *
  * Silence is no reason for a holder to give up: one whose VM is well keeps its volume when the
  * keeper, whom it could not hear, asks for it. Nor is its VM's death, while it has writes that
@@ -114,7 +118,8 @@ enum gn_holder_event_kind {
 	GN_HOLDER_WITNESS_YES, /* token */
 	GN_HOLDER_REVOKED,     /* token: the keeper's; 'willing', 'level', 'loss_accepted' */
 	GN_HOLDER_PAIRED,      /* token: the keeper's new one; 'level' */
-	GN_HOLDER_RESTARTED,
+	GN_HOLDER_SWORN,       /* an operator's word that the keeper is dead */
+	GN_HOLDER_RESTARTED,   /* sequence: above any used before; its clock may have begun anew */
 };
 struct gn_holder_event {
 	enum gn_holder_event_kind kind;
@@ -200,8 +205,9 @@ void gn_keeper_init(struct gn_keeper *keeper, enum gn_tenure_rule rule, uint64_t
 unsigned gn_keeper_step(struct gn_keeper *keeper, const struct gn_keeper_event *event,
                         uint64_t now_us);
 enum gn_tenure_proof gn_keeper_proof(const struct gn_keeper *keeper, uint64_t now_us);
-/* Every write that was acknowledged is here, as far as the tenure tells. */
-bool gn_keeper_is_in_step(const struct gn_keeper *keeper);
+/* Every write that was acknowledged is here. Under KEEP_RUNNING a holder whose lease is over may
+ * have gone on alone, so nobody knows. */
+bool gn_keeper_is_in_step(const struct gn_keeper *keeper, uint64_t now_us);
 
 /* ---- the witness ------------------------------------------------------------- */
 

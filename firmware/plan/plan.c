@@ -82,6 +82,8 @@ static unsigned step_waiting(struct gn_plan *plan, const struct gn_plan_event *e
 		return end_as(plan, GN_PLAN_EXPIRED, GN_PLAN_END_WITHDRAWN);
 	case GN_PLAN_EVENT_PREEMPT:
 		return end_as(plan, GN_PLAN_EXPIRED, GN_PLAN_END_PREEMPTED);
+	case GN_PLAN_EVENT_ABANDON:
+		return end_as(plan, GN_PLAN_EXPIRED, GN_PLAN_END_ABANDONED);
 	case GN_PLAN_EVENT_TICK:
 		break;
 	case GN_PLAN_EVENT_STORED:
@@ -213,6 +215,16 @@ static unsigned preempt(struct gn_plan *plan, uint64_t now_us)
 	return 0;
 }
 
+static unsigned abandon(struct gn_plan *plan)
+{
+	uint32_t i;
+
+	for (i = 0; i <= plan->at; i++)
+		if (plan->actions[i].flags & (GN_PLAN_HAS_UNDO | GN_PLAN_LENT))
+			plan->left |= 1u << i;
+	return end_as(plan, GN_PLAN_FAILED, GN_PLAN_END_ABANDONED);
+}
+
 static unsigned not_stored(struct gn_plan *plan, uint64_t now_us)
 {
 	if (plan->at || plan->round)
@@ -253,6 +265,8 @@ static unsigned step_running(struct gn_plan *plan, const struct gn_plan_event *e
 		return send_if_it_may(plan, event->holds, now_us);
 	case GN_PLAN_EVENT_PREEMPT:
 		return preempt(plan, now_us);
+	case GN_PLAN_EVENT_ABANDON:
+		return abandon(plan);
 	case GN_PLAN_EVENT_APPROVE:
 	case GN_PLAN_EVENT_REJECT:
 	case GN_PLAN_EVENT_WITHDRAW:
@@ -356,6 +370,8 @@ static unsigned step_undoing(struct gn_plan *plan, const struct gn_plan_event *e
 	case GN_PLAN_EVENT_WITHDRAW:
 	case GN_PLAN_EVENT_PREEMPT:
 		return 0;
+	case GN_PLAN_EVENT_ABANDON:
+		return abandon(plan);
 	}
 	return 0;
 }

@@ -60,7 +60,8 @@ enum gn_plan_state {
 	X(NOT_STORED, "the state database cannot be written, so nothing is sent")                  \
 	X(NO_ANSWER, "no answer in time; whether it was executed shows in the VM's allocation")    \
 	X(NEED, "what it needs did not come to hold in time")                                      \
-	X(PREEMPTED, "gave way to a plan of higher priority")
+	X(PREEMPTED, "gave way to a plan of higher priority")                                      \
+	X(ABANDONED, "whoever it needs is gone")
 
 enum gn_plan_end {
 #define GN_PLAN_END_ENUM(name, text) GN_PLAN_END_##name,
@@ -80,6 +81,7 @@ enum gn_plan_event_kind {
 	GN_PLAN_EVENT_REJECT,
 	GN_PLAN_EVENT_WITHDRAW, /* superseded, mode OFF, VM gone */
 	GN_PLAN_EVENT_PREEMPT,  /* one of higher priority waits: turn back if that can be done */
+	GN_PLAN_EVENT_ABANDON,  /* who would do it, or undo it, is gone: end now */
 	GN_PLAN_EVENT_TICK,     /* with 'current', 'may_begin', 'has_room' and 'holds' */
 	GN_PLAN_EVENT_STORED,   /* with 'ok' and 'holds' */
 	GN_PLAN_EVENT_RESULT,   /* with 'outcome' and 'after' */
@@ -140,7 +142,7 @@ struct gn_plan {
 	uint32_t at;          /* action that is next, running, or being undone */
 	uint32_t attempts;    /* of that action, this round */
 	uint32_t round;       /* its definite failures: part of the command's id */
-	uint32_t left;        /* actions, a set, whose undo failed: something is left over */
+	uint32_t left;        /* actions, a set, that were not undone: something may be left over */
 	bool stored;          /* that action and round */
 	bool awaits_answer;   /* it was sent and RESULT has not come */
 	bool turning;         /* back, once the answer is there */

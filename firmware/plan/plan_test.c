@@ -203,7 +203,8 @@ static void any_schedule_keeps_the_order(void **state)
 }
 
 /* Three actions: the first has an undo and is lent, the second needs fact 1, the third commits.
- * Letters as above, and: N tick without facts   p preempt   h like s, without facts */
+ * Letters as above, and: N tick without facts   p preempt   A abandon
+ *   h like s, without facts */
 static void the_way_back(void **state)
 {
 	static const struct {
@@ -237,6 +238,9 @@ static void the_way_back(void **state)
 	        {"preempted too late", "ts+s+sp+s+", "DONE", GN_PLAN_END_NOT_ENDED, 3, 1, 0},
 	        {"preempted, the answer lost", "ts+s+spuT+s+", "DONE", GN_PLAN_END_NOT_ENDED, 4, 1,
 	         0},
+	        {"abandoned while waiting", "bA", "EXPIRED", GN_PLAN_END_ABANDONED, 0, 0, 0},
+	        {"abandoned under way", "ts+sAu+", "FAILED", GN_PLAN_END_ABANDONED, 2, 0, 1},
+	        {"abandoned on its way back", "ts+sxsA", "FAILED", GN_PLAN_END_ABANDONED, 2, 1, 1},
 	        {"the undo is refused", "ts+sxsxTsxTsxTsxTsx", "FAILED", GN_PLAN_END_REFUSED, 2, 5,
 	         1},
 	        {"the undo is not answered", "ts+sxsuT+", "FAILED", GN_PLAN_END_REFUSED, 2, 2, 0},
@@ -269,6 +273,8 @@ static void the_way_back(void **state)
 			                  : 1;
 			if (letter == 'p')
 				e.kind = GN_PLAN_EVENT_PREEMPT;
+			if (letter == 'A')
+				e.kind = GN_PLAN_EVENT_ABANDON;
 			if (letter == 'T' || letter == 'M')
 				now += 60 * S;
 			effects = gn_plan_step(&plan, &e, now);
