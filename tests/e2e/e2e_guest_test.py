@@ -17,7 +17,7 @@ LOOPS = "for i in 1 2 3; do (while :; do :; done) & done"
 
 def demand(devbox, resource):
     vm = devbox.ctl("vm", "show", "web-1")
-    return next(d for d in vm["demands"] if d["resource"] == resource)
+    return next((d for d in vm["demands"] if d["resource"] == resource), {})
 
 
 def is_from(devbox, resource, source):
