@@ -83,6 +83,9 @@ static void says_why_not(void **state)
 	find(GN_IMAGE_OLD, false);
 	*(uint8_t *)gn_image_at(&image, GN_IMAGE_BTF) = 0;
 	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_BAD_BTF);
+	find(GN_IMAGE_OLD, true);
+	*(uint8_t *)gn_image_at(&image, GN_IMAGE_BTF) = 0;
+	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_NO_BTF);
 	find(GN_IMAGE_OLD, false);
 	memset(gn_image_task(&image, 0) + GN_IMAGE_TASK_LINKS, 0, 8);
 	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_NO_TASKS);

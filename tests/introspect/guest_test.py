@@ -142,7 +142,7 @@ def refused(data):
 def test_no_kernel():
     with open("/bin/busybox", "rb") as file:
         program_text = file.read()
-    reason = refused((program_text * 100)[:100 << 20])
+    reason = refused(bytes(4096) + (program_text * 100)[:100 << 20])  # or it were an ELF core
     expect("runs another system" in reason, reason)
     # As SEV shows it: ciphertext everywhere, but for a few pages shared with the hypervisor.
     reason = refused(b"".join(os.urandom(1 << 20) if i % 10 else bytes(1 << 20) for i in range(100)))
@@ -150,11 +150,14 @@ def test_no_kernel():
 
 
 def test_without_type_information():
-    """A real kernel whose BTF is gone, as one built without it."""
+    """A real kernel whose BTF is spoilt, and gone: found by its symbol table, as one built without."""
     with boot(1) as guest:
         guest.wait_ready()
         guest.freeze()
         spoil(guest.memory, b"\x9f\xeb\x01\x00\x18\x00\x00\x00")
+        found = introspect(guest.memory, code=3)
+        expect(found["state"] == "UNSUPPORTED" and "damaged" in found["reason"], str(found))
+        spoil(guest.memory, b"OSRELEASE=")
         found = introspect(guest.memory, code=3)
         expect(found["state"] == "UNSUPPORTED" and "CONFIG_DEBUG_INFO_BTF" in found["reason"], str(found))
 
