@@ -61,8 +61,8 @@ $(B)/libfuzzer/$(1): $(patsubst %.pb-c.c,$(B)/gen/%.pb-c.c,$(2)) $(GEN_H)
 		-fsanitize=fuzzer,address,undefined -o $$@ $$(filter %.c,$$^) $(LDFLAGS) $(3)
 endef
 
-include proto/module.mk firmware/module.mk board/module.mk dataplane/module.mk \
-	host-shim/module.mk bpf/module.mk tools/module.mk tests/module.mk
+include proto/module.mk bpf/module.mk firmware/module.mk board/module.mk dataplane/module.mk \
+	host-shim/module.mk tools/module.mk tests/module.mk
 
 all: $(PROGS) $(FILES)
 

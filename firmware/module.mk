@@ -16,7 +16,8 @@ thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.
 thinking.libs := -lsqlite3 -lcyaml -lyaml -lprotobuf-c $(TLS_LIBS)
 gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c control/control.c control/status.c control/vms.c \
-	control/guests.c control/models.c control/history.c control/series.c control/shadows.c control/plans.c)
+	control/guests.c control/models.c control/history.c control/series.c control/shadows.c \
+	control/observe.c control/plans.c)
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
 	-lsystemd -lpthread))
 $(eval $(call test,brain,firmware/brain/brain_test.c firmware/peer/fake_peer.c \

@@ -11,6 +11,8 @@
 #define VERIFY_SECONDS_DEFAULT 30
 #define TEXT_SIZE              256
 #define MIN_MEMORY_MIB_DEFAULT 64
+#define MAX_SECONDS_DEFAULT    60
+#define MAX_WINDOWS_DEFAULT    2
 
 static const cyaml_schema_value_t text_schema = {
         CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 255),
@@ -40,6 +42,18 @@ static const cyaml_schema_field_t limits_fields[] = {
         CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t observe_fields[] = {
+        /* QEMU's threads, read once a period: costs next to nothing. */
+        CYAML_FIELD_BOOL("threads", CYAML_FLAG_OPTIONAL, struct gn_shim_observe, threads),
+        /* Windows that a card may open: runq, oncpu, blockio, syscalls. */
+        CYAML_FIELD_SEQUENCE("kinds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                             struct gn_shim_observe, kinds, &text_schema, 0, GN_WINDOW_KINDS),
+        /* The longest window, and how many at once. */
+        CYAML_FIELD_UINT("max_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_observe, max_seconds),
+        CYAML_FIELD_UINT("max_windows", CYAML_FLAG_OPTIONAL, struct gn_shim_observe, max_windows),
+        CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
         CYAML_FIELD_STRING_PTR("url", CYAML_FLAG_POINTER, struct gn_shim_config, url, 1, 255),
         CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -50,6 +64,8 @@ static const cyaml_schema_field_t config_fields[] = {
                                4000),
         CYAML_FIELD_MAPPING("limits", CYAML_FLAG_DEFAULT, struct gn_shim_config, limits,
                             limits_fields),
+        CYAML_FIELD_MAPPING_PTR("observe", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                                struct gn_shim_config, observe, observe_fields),
         CYAML_FIELD_UINT("verify_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
                          verify_seconds),
         CYAML_FIELD_UINT("stats_period_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
@@ -115,6 +131,32 @@ static int check_limits(const struct gn_shim_limits *l, const char *path, struct
 	return 0;
 }
 
+static int check_observe(struct gn_shim_observe *o, const char *path, struct gn_status *status)
+{
+	enum gn_window_kind kind;
+	unsigned i;
+
+	if (!o->max_seconds)
+		o->max_seconds = MAX_SECONDS_DEFAULT;
+	if (!o->max_windows)
+		o->max_windows = MAX_WINDOWS_DEFAULT;
+	for (i = 0; i < o->kinds_count; i++)
+		if (gn_window_kind_parse(o->kinds[i], &kind))
+			return gn_status_set(status, GN_INVALID_ARGUMENT,
+			                     "%s: observe.kinds has '%s'; use runq, oncpu, blockio "
+			                     "or syscalls",
+			                     path, o->kinds[i]);
+	if (o->max_seconds > GN_OBSERVATION_MAXIMUM_S)
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s: observe.max_seconds is %u; use 1 to %u", path,
+		                     o->max_seconds, GN_OBSERVATION_MAXIMUM_S);
+	if (o->max_windows > GN_OBSERVATION_OPEN_MAX)
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s: observe.max_windows is %u; use 1 to %u", path,
+		                     o->max_windows, GN_OBSERVATION_OPEN_MAX);
+	return 0;
+}
+
 static int check(struct gn_shim_config *c, const char *path, struct gn_status *status)
 {
 	bool ipc = !strncmp(c->url, "ipc://", 6);
@@ -140,6 +182,8 @@ static int check(struct gn_shim_config *c, const char *path, struct gn_status *s
 		                     "%s: stats_period_seconds is %u; use 1 to 3600, or 0 to leave "
 		                     "the guests' reports as they are",
 		                     path, c->stats_period_seconds);
+	if (c->observe && check_observe(c->observe, path, status))
+		return gn_code_to_errno(status->code);
 	return check_limits(&c->limits, path, status);
 }
 
@@ -218,4 +262,23 @@ struct gn_command_limits gn_shim_config_limits(const struct gn_shim_config *conf
 	        .allow_shadow = l->allow_shadow,
 	        .allow_pause = l->allow_pause,
 	};
+}
+
+struct gn_observation_rules gn_shim_config_rules(const struct gn_shim_config *config,
+                                                 const struct gn_command_limits *limits)
+{
+	const struct gn_shim_observe *o = config->observe;
+	struct gn_observation_rules rules = {
+	        .threads = o->threads,
+	        .maximum_us = o->max_seconds * 1000000ull,
+	        .maximum_windows = o->max_windows,
+	        .limits = limits,
+	};
+	enum gn_window_kind kind;
+	unsigned i;
+
+	for (i = 0; i < o->kinds_count; i++)
+		if (gn_window_kind_parse(o->kinds[i], &kind) == 0)
+			rules.kinds[kind] = true;
+	return rules;
 }

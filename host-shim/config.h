@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "firmware/core/status.h"
-#include "host-shim/command.h"
+#include "host-shim/observation.h"
 
 struct gn_shim_tls {
 	char *ca;
@@ -26,12 +26,22 @@ struct gn_shim_limits {
 	bool allow_pause;
 };
 
+/* Without it nothing is observed. */
+struct gn_shim_observe {
+	bool threads;
+	char **kinds;
+	unsigned kinds_count;
+	uint32_t max_seconds;
+	uint32_t max_windows;
+};
+
 struct gn_shim_config {
 	char *url;
 	struct gn_shim_tls *tls; /* NULL: none, which only an ipc url may have */
 	char *libvirt_uri;
 	char *journal;
 	struct gn_shim_limits limits;
+	struct gn_shim_observe *observe; /* NULL: the owner did not opt in */
 	uint32_t verify_seconds;
 	uint32_t stats_period_seconds;
 };
@@ -44,5 +54,8 @@ void gn_shim_config_free(struct gn_shim_config *config); /* NULL is fine */
 
 /* Borrows from 'config'. */
 struct gn_command_limits gn_shim_config_limits(const struct gn_shim_config *config);
+/* Of a configuration that has 'observe'; borrows 'limits' as well. */
+struct gn_observation_rules gn_shim_config_rules(const struct gn_shim_config *config,
+                                                 const struct gn_command_limits *limits);
 
 #endif

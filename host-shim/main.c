@@ -43,7 +43,12 @@ static const char help[] =
         "    max_vcpus: 16\n"
         "    max_memory_mib: 65536\n"
         "    allow_shadow: true\n"
-        "    shadow_paths: [/run/gnomon, /var/lib/gnomon]\n";
+        "    shadow_paths: [/run/gnomon, /var/lib/gnomon]\n"
+        "  observe:                             # optional; needs CAP_BPF and CAP_PERFMON\n"
+        "    threads: true                      # QEMU's threads, with the statistics: no hook\n"
+        "    kinds: [runq, oncpu, blockio, syscalls]  # windows that a card may open\n"
+        "    max_seconds: 60                    # the longest; hooks cost the host while open\n"
+        "    max_windows: 2                     # at once\n";
 
 struct options {
 	const char *config;
@@ -120,6 +125,7 @@ static int serve(const struct gn_shim_config *config, struct gn_status *status)
 	        .settle_us = SETTLE_US,
 	        .stats_period_s = config->stats_period_seconds,
 	};
+	struct gn_observation_rules rules;
 	struct gn_service *service;
 	sd_event *event = NULL;
 	int error;
@@ -130,6 +136,10 @@ static int serve(const struct gn_shim_config *config, struct gn_status *status)
 		tls.cert_file = config->tls->cert;
 		tls.key_file = config->tls->key;
 		service_config.tls = &tls;
+	}
+	if (config->observe) {
+		rules = gn_shim_config_rules(config, &service_config.limits);
+		service_config.observe = &rules;
 	}
 	error = sd_event_default(&event);
 	if (error >= 0)

@@ -4,12 +4,15 @@ shim.pure := host-shim/command.c host-shim/executor.c
 shim.host := host-shim/libvirt_host.c host-shim/libvirt_domain.c host-shim/libvirt_stats.c \
 	host-shim/stats_cache.c host-shim/domain_xml.c
 shim.execution := host-shim/execution.c host-shim/journal.c host-shim/wire.c
-shim.service := host-shim/service.c host-shim/worker.c $(shim.execution) $(shim.pure) $(channel.src)
+shim.observe := $(addprefix host-shim/,observe_calls.c wire_observe.c observer.c observation.c \
+	processes.c qemu_process.c) $(bpf.src) bpf/syscall_name.c
+shim.observe.libs := $(BPF_LIBS) -lseccomp
+shim.service := host-shim/service.c host-shim/worker.c $(shim.observe) $(shim.execution) $(shim.pure) $(channel.src)
 XML_LIBS := -lxml2
 $(B)/obj/host-shim/domain_xml.o $(B)/san/host-shim/domain_xml.o: CFLAGS += -I/usr/include/libxml2
 
 $(eval $(call prog,gnomon-shim,host-shim/main.c host-shim/config.c $(shim.service) $(shim.host),\
-	-lvirt $(XML_LIBS) -lcyaml -lsystemd $(NNG_LIBS) -lpthread))
+	-lvirt $(XML_LIBS) $(shim.observe.libs) -lcyaml -lsystemd $(NNG_LIBS) -lpthread))
 
 $(eval $(call test,shim_command,host-shim/command_test.c host-shim/command.c $(shim.core)))
 $(eval $(call test,shim_executor,host-shim/executor_test.c $(shim.pure) $(shim.core)))
@@ -25,9 +28,9 @@ $(eval $(call test,shim_stats,host-shim/stats_cache_test.c host-shim/stats_cache
 $(eval $(call test,shim_libvirt,host-shim/libvirt_host_test.c $(shim.host) host-shim/command.c \
 	$(shim.core),-lvirt $(XML_LIBS) -lpthread))
 $(eval $(call test,shim_service,host-shim/service_test.c $(shim.service) $(shim.fake),\
-	-lsystemd $(NNG_LIBS) $(XML_LIBS) -lpthread))
+	-lsystemd $(shim.observe.libs) $(NNG_LIBS) $(XML_LIBS) -lpthread))
 $(eval $(call test,shim_config,host-shim/config_test.c host-shim/config.c host-shim/command.c \
-	$(shim.core),-lcyaml))
+	$(bpf.src) $(shim.core),$(BPF_LIBS) -lcyaml))
 $(eval $(call prog,shim-qemu-client,host-shim/shim_qemu_client.c $(channel.src),$(NNG_LIBS) -lcmocka))
 FUZZ_CFLAGS_shim_xml := -I/usr/include/libxml2
 $(eval $(call fuzz,shim_xml,host-shim/domain_xml_fuzz.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))

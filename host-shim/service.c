@@ -4,6 +4,7 @@
 #include "firmware/core/clock.h"
 #include "firmware/core/log.h"
 #include "host-shim/execution.h"
+#include "host-shim/observe_calls.h"
 #include "host-shim/worker.h"
 
 #include <errno.h>
@@ -64,6 +65,7 @@ struct gn_service {
 	pthread_mutex_t journal_lock;
 	struct gn_execution_world world;
 	struct gn_worker_pool *commands, *queries;
+	struct gn_observe_calls *observe;
 	struct gn_channel_server *server;
 	struct gn_channel_service channel_service;
 	struct operation *operations;
@@ -328,6 +330,7 @@ static void run_query(void *context)
 {
 	struct query *q = context;
 	struct gn_host *host = q->service->host;
+	struct gn_processes *processes = gn_observe_calls_processes(q->service->observe);
 
 	switch (q->method) {
 	case GN_WIRE_LIST_VMS:
@@ -337,6 +340,8 @@ static void run_query(void *context)
 		q->error = gn_host_get_free_memory(host, &q->info.memory_free_bytes, &q->status);
 		if (!q->error)
 			q->error = gn_host_get_stats(host, &q->stats, &q->n, &q->status);
+		if (!q->error && processes)
+			gn_processes_fill(processes, q->stats, q->n);
 		q->wall_us = gn_clock_wall_us();
 		q->monotonic_us = gn_clock_monotonic_us();
 		break;
@@ -619,11 +624,29 @@ static int on_worker(sd_event_source *source, int fd, uint32_t events, void *con
 	return 0;
 }
 
+#define OBSERVE_HANDLER(name, method)                                                              \
+	static void name(void *context, struct gn_channel_call *call,                              \
+	                 const ProtobufCMessage *request)                                          \
+	{                                                                                          \
+		gn_observe_calls_take(((struct gn_service *)context)->observe, method, call,       \
+		                      request);                                                    \
+	}
+OBSERVE_HANDLER(on_list_probes, GN_WIRE_LIST_PROBES)
+OBSERVE_HANDLER(on_list_threads, GN_WIRE_LIST_THREADS)
+OBSERVE_HANDLER(on_observe, GN_WIRE_OBSERVE)
+OBSERVE_HANDLER(on_stop_observe, GN_WIRE_STOP_OBSERVE)
+OBSERVE_HANDLER(on_get_observation, GN_WIRE_GET_OBSERVATION)
+
 static gn_channel_handler *const handlers[GN_WIRE_METHODS] = {
         [GN_WIRE_GET_HOST] = on_get_host,
         [GN_WIRE_LIST_VMS] = on_list_vms,
         [GN_WIRE_GET_STATS] = on_get_stats,
         [GN_WIRE_EXECUTE] = on_execute,
+        [GN_WIRE_LIST_PROBES] = on_list_probes,
+        [GN_WIRE_LIST_THREADS] = on_list_threads,
+        [GN_WIRE_OBSERVE] = on_observe,
+        [GN_WIRE_STOP_OBSERVE] = on_stop_observe,
+        [GN_WIRE_GET_OBSERVATION] = on_get_observation,
 };
 
 static int watch(struct gn_service *s, sd_event *event)
@@ -680,7 +703,9 @@ int gn_service_create(const struct gn_service_config *config, sd_event *event,
 	s->started_us = gn_clock_wall_us();
 	s->log_limit.burst = 20;
 	pthread_mutex_init(&s->journal_lock, NULL);
-	error = create_parts(s, status);
+	error = gn_observe_calls_create(config->observe, event, &s->observe, status);
+	if (!error)
+		error = create_parts(s, status);
 	if (!error) {
 		error = watch(s, event);
 		if (error)
@@ -731,6 +756,7 @@ unsigned gn_service_destroy(struct gn_service *s)
 	leave_calls(s);
 	hanging = gn_worker_destroy(s->commands, DESTROY_WAIT_MS);
 	hanging += gn_worker_destroy(s->queries, DESTROY_WAIT_MS);
+	hanging += gn_observe_calls_destroy(hanging ? NULL : s->observe);
 	gn_channel_server_destroy(s->server);
 	if (hanging)
 		return hanging; /* they still use the rest */

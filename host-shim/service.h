@@ -13,6 +13,7 @@
 
 #include <systemd/sd-event.h>
 #include "host-shim/command.h"
+#include "host-shim/observation.h"
 #include "proto/channel.h"
 
 struct gn_service_config {
@@ -24,6 +25,7 @@ struct gn_service_config {
 	uint64_t verify_us; /* how long a command's effect may take to appear */
 	uint64_t settle_us; /* how long libvirtd may still be at what a lost caller asked for */
 	uint32_t stats_period_s;
+	const struct gn_observation_rules *observe; /* NULL: the owner did not opt in */
 };
 
 struct gn_service;

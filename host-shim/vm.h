@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "bpf/tasks.h"
 
 #define GN_VM_NAME_SIZE   65  /* domain names from the network: 1..64 of [A-Za-z0-9._+-] */
 #define GN_VM_PATH_SIZE   256 /* files */
@@ -87,7 +88,9 @@ struct gn_vm_stats {
 	uint64_t swap_in_bytes;
 	uint64_t swap_out_bytes;
 	uint64_t major_faults;
-	bool wants_period; /* has a balloon that reports nothing yet */
+	bool wants_period;   /* has a balloon that reports nothing yet */
+	uint32_t process_id; /* QEMU's; 0: not observed */
+	struct gn_tasks_total process;
 };
 
 struct gn_host_info {

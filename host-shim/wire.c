@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "proto/gnomon/v1/host.pb-c.h"
 
 #define VMS "vms/"
 
@@ -394,8 +393,25 @@ void gn_wire_reply_vms(struct gn_channel_call *call, const struct gn_vm *vms, si
 	free(pointers);
 }
 
+void gn_wire_process_out(uint32_t process, const struct gn_tasks_total *in,
+                         Gnomon__V1__HostProcess *out)
+{
+	gnomon__v1__host_process__init(out);
+	out->pid = process;
+	out->threads = in->n_threads;
+	out->cpu_ns = in->cpu_ns;
+	out->run_delay_ns = in->run_delay_ns;
+	out->minor_faults = in->minor_faults;
+	out->major_faults = in->major_faults;
+	out->read_calls = in->io.read_calls;
+	out->write_calls = in->io.write_calls;
+	out->read_bytes = in->io.read_bytes;
+	out->write_bytes = in->io.write_bytes;
+}
+
 struct stats_message {
 	Gnomon__V1__HostVmStats stats;
+	Gnomon__V1__HostProcess process;
 	Gnomon__V1__Allocation allocation;
 	char name[RESOURCE_SIZE];
 	char shadow_of[RESOURCE_SIZE];
@@ -420,6 +436,10 @@ static void stats_out(const struct gn_vm_stats *in, struct stats_message *m)
 	m->stats.swap_in_bytes = in->swap_in_bytes;
 	m->stats.swap_out_bytes = in->swap_out_bytes;
 	m->stats.major_faults = in->major_faults;
+	if (in->process_id) {
+		gn_wire_process_out(in->process_id, &in->process, &m->process);
+		m->stats.process = &m->process;
+	}
 }
 
 void gn_wire_reply_stats(struct gn_channel_call *call, const struct gn_vm_stats *vms, size_t n,

@@ -6,6 +6,7 @@
 
 #include "host-shim/command.h"
 #include "proto/channel.h"
+#include "proto/gnomon/v1/host.pb-c.h"
 
 /* Packed bytes, the holder's to free(). */
 struct gn_wire_bytes {
@@ -26,9 +27,9 @@ struct gn_result {
 	char uuid[GN_VM_UUID_SIZE];
 };
 
-/* Methods of the service, by index. */
+/* Methods of the service, by index; those of wire_observe.h follow. */
 enum gn_wire_method { GN_WIRE_GET_HOST, GN_WIRE_LIST_VMS, GN_WIRE_GET_STATS, GN_WIRE_EXECUTE };
-#define GN_WIRE_METHODS 4
+#define GN_WIRE_METHODS 9
 const ProtobufCServiceDescriptor *gn_wire_service(void);
 
 /* 'request' is a Command. INVALID_ARGUMENT. */
@@ -50,5 +51,9 @@ void gn_wire_reply_host(struct gn_channel_call *call, const struct gn_host_info 
 void gn_wire_reply_vms(struct gn_channel_call *call, const struct gn_vm *vms, size_t n);
 void gn_wire_reply_stats(struct gn_channel_call *call, const struct gn_vm_stats *vms, size_t n,
                          uint64_t wall_us, uint64_t monotonic_us, uint64_t memory_free_bytes);
+
+/* Borrows nothing. */
+void gn_wire_process_out(uint32_t process, const struct gn_tasks_total *in,
+                         Gnomon__V1__HostProcess *out);
 
 #endif

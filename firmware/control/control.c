@@ -32,6 +32,11 @@
 	X(GetPlan, gn_control_get_plan)                                                            \
 	X(ApprovePlan, gn_control_approve_plan)                                                    \
 	X(RejectPlan, gn_control_reject_plan)                                                      \
+	X(ListProbes, gn_control_list_probes)                                                      \
+	X(ListThreads, gn_control_list_threads)                                                    \
+	X(ObserveVm, gn_control_observe_vm)                                                        \
+	X(StopObserveVm, gn_control_stop_observe_vm)                                               \
+	X(GetObservation, gn_control_get_observation)                                              \
 	X(GetReport, gn_control_get_report)                                                        \
 	X(ListModels, gn_control_list_models)                                                      \
 	X(ImportModel, gn_control_import_model)                                                    \

@@ -37,6 +37,9 @@ gn_channel_handler gn_control_list_models, gn_control_import_model, gn_control_r
         gn_control_export_vm_state, gn_control_import_vm_state;
 /* history.c */
 gn_channel_handler gn_control_export_history;
+/* observe.c */
+gn_channel_handler gn_control_list_probes, gn_control_list_threads, gn_control_observe_vm,
+        gn_control_stop_observe_vm, gn_control_get_observation;
 
 /* Replies and frees the message. */
 void gn_control_reply(struct gn_channel_call *call, ProtobufCMessage *reply);

@@ -89,6 +89,9 @@ Gnomon__V1__Vm *gn_control_vm_message(struct gn_control *control, const struct g
 	if (gn_shadows_find(control->p.shadows, vm->name))
 		gn_message_set(&out->shadow, "%s/shadow", vm->name);
 	out->last_sample_us = vm->last_sample_us;
+	if (gn_view_process(control->p.view, vm->name))
+		out->process = GN_MESSAGE_COPY(Gnomon__V1__HostProcess,
+		                               gn_view_process(control->p.view, vm->name));
 	set_note(control, vm, out);
 	return out;
 }

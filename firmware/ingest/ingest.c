@@ -41,6 +41,7 @@ struct gn_ingest {
 static void take_stats(struct gn_ingest *ingest, const ProtobufCMessage *reply)
 {
 	gn_brain_host_stats(ingest->brain, (const Gnomon__V1__HostStats *)reply, gn_time_now());
+	gn_view_set_stats(ingest->view, (const Gnomon__V1__HostStats *)reply);
 }
 
 static void take_host(struct gn_ingest *ingest, const ProtobufCMessage *reply)

@@ -54,11 +54,28 @@ void gn_view_set_status(struct gn_view *view, const Gnomon__V1__DataplaneStatus 
 	view->status = GN_MESSAGE_COPY(Gnomon__V1__DataplaneStatus, status);
 }
 
+void gn_view_set_stats(struct gn_view *view, const Gnomon__V1__HostStats *stats)
+{
+	GN_MESSAGE_FREE(view->stats);
+	view->stats = GN_MESSAGE_COPY(Gnomon__V1__HostStats, stats);
+}
+
+const Gnomon__V1__HostProcess *gn_view_process(const struct gn_view *view, const char *vm)
+{
+	size_t i;
+
+	for (i = 0; view->stats && i < view->stats->n_vms; i++)
+		if (strcmp(view->stats->vms[i]->name, vm) == 0)
+			return view->stats->vms[i]->process;
+	return NULL;
+}
+
 void gn_view_fini(struct gn_view *view)
 {
 	GN_MESSAGE_FREE(view->ports);
 	GN_MESSAGE_FREE(view->volumes);
 	GN_MESSAGE_FREE(view->mirrors);
 	GN_MESSAGE_FREE(view->status);
+	GN_MESSAGE_FREE(view->stats);
 	*view = (struct gn_view){0};
 }

@@ -1,4 +1,5 @@
-/* view.h - what the dataplane told last: ports, volumes, mirrors, its status.
+/* view.h - what the dataplane told last: ports, volumes, mirrors, its status; and the host's
+ * figures that are only shown.
  *
  * Refreshed every period by ingest; read by whoever shows it or builds on it, without
  * waiting. Empty until the first answers. One thread. */
@@ -8,12 +9,14 @@
 #include <stdbool.h>
 #include "firmware/peer/peer.h"
 #include "proto/gnomon/v1/dataplane.pb-c.h"
+#include "proto/gnomon/v1/host.pb-c.h"
 
 struct gn_view {
 	Gnomon__V1__PortList *ports; /* NULL: not told yet; so are the others */
 	Gnomon__V1__VolumeList *volumes;
 	Gnomon__V1__MirrorList *mirrors;
 	Gnomon__V1__DataplaneStatus *status;
+	Gnomon__V1__HostStats *stats;
 };
 
 void gn_view_fini(struct gn_view *view);
@@ -23,6 +26,7 @@ void gn_view_set_ports(struct gn_view *view, const Gnomon__V1__PortList *ports);
 void gn_view_set_volumes(struct gn_view *view, const Gnomon__V1__VolumeList *volumes);
 void gn_view_set_mirrors(struct gn_view *view, const Gnomon__V1__MirrorList *mirrors);
 void gn_view_set_status(struct gn_view *view, const Gnomon__V1__DataplaneStatus *status);
+void gn_view_set_stats(struct gn_view *view, const Gnomon__V1__HostStats *stats);
 /* One that was just made or changed. */
 void gn_view_note_port(struct gn_view *view, const Gnomon__V1__Port *port);
 void gn_view_note_volume(struct gn_view *view, const Gnomon__V1__Volume *volume);
@@ -32,5 +36,7 @@ void gn_view_note_mirror(struct gn_view *view, const Gnomon__V1__Mirror *mirror)
 const Gnomon__V1__Port *gn_view_port(const struct gn_view *view, const char *name);
 const Gnomon__V1__Volume *gn_view_volume(const struct gn_view *view, const char *name);
 const Gnomon__V1__Mirror *gn_view_mirror(const struct gn_view *view, const char *name);
+/* The VM's QEMU process; NULL: its host does not observe it. */
+const Gnomon__V1__HostProcess *gn_view_process(const struct gn_view *view, const char *vm);
 
 #endif

@@ -312,6 +312,11 @@ static void test_requests(void **state)
 	        {"model rollback", {"RollbackModel {\"trial\":false}\n"}},
 	        {"model rollback --trial", {"RollbackModel {\"trial\":true}\n"}},
 	        {"report", {"GetReport {}\n"}},
+	        {"host probes", {"ListProbes {}\n"}},
+	        {"vm threads web-1", {"ListThreads {\"name\":\"vms/web-1\"}\n"}},
+	        {"vm observe web-1 --kind runq --for 2s",
+	         {"ObserveVm {\"id\":\"ctl-", "\"vm\":\"vms/web-1\",\"kind\":\"RUNQ\","
+	                                      "\"duration_us\":2000000"}},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -367,7 +372,8 @@ static void test_usage(void **state)
 	        {"", "a command is missing"},
 	        {"frobnicate", "there is no command 'frobnicate'"},
 	        {"vm",
-	         "'vm' needs a verb: list, show, top, create, delete, export-state or import-state"},
+	         "'vm' needs a verb: list, show, top, create, delete, export-state, import-state, "
+	         "threads or observe"},
 	        {"vm frobnicate", "'frobnicate' cannot be done with 'vm'"},
 	        {"vm show", "the name of a VM is missing"},
 	        {"vm show a b", "'b' is one word too many"},

@@ -203,6 +203,12 @@ static void print_vm(const Gnomon__V1__Vm *vm)
 	gn_output_field("shadow", "%s", vm->shadow[0] ? vm->shadow : "none");
 	gn_output_field("sampled", "%s",
 	                gn_format_when(vm->last_sample_us, gn_clock_wall_us(), text, sizeof text));
+	if (vm->process)
+		gn_output_field(
+		        "QEMU", "process %u, %u threads; on CPUs for %s, waited %s for them",
+		        vm->process->pid, vm->process->threads,
+		        gn_format_duration(vm->process->cpu_ns / 1000, text, sizeof text),
+		        gn_format_duration(vm->process->run_delay_ns / 1000, most, sizeof most));
 	if (vm->note[0])
 		gn_output_field("note", "%s", vm->note);
 	if (vm->n_demands)

@@ -86,6 +86,19 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "go on with what another card has learnt of a VM",
          "  --replace   even if this card has learnt more of it\n\n"
          "  gnomonctl vm import-state web-1 web-1.state\n"},
+        {"vm", "threads", gn_ctl_vm_threads, "VM", "", "QEMU's threads, as its host sees them",
+         "  gnomonctl vm threads web-1\n"},
+        {"vm", "observe", gn_ctl_vm_observe, "VM --kind KIND [--for 10s]", "--kind --for",
+         "look at a VM from its host's kernel for a while",
+         "  --kind runq       how long its threads wait for a CPU\n"
+         "         oncpu      how long they stay on one\n"
+         "         blockio    how long QEMU's block requests take\n"
+         "         syscalls   QEMU's system calls, by name\n"
+         "  --for 10s         then it ends by itself; Ctrl-C ends it before\n"
+         "The host's owner allows it in gnomon-shim.yaml; 'gnomonctl host probes' shows what.\n\n"
+         "  gnomonctl vm observe web-1 --kind runq --for 10s\n"},
+        {"host", "probes", gn_ctl_host_probes, "", "", "what can be observed on the host",
+         "  gnomonctl host probes\n"},
         {"forecast", NULL, gn_ctl_forecast, "VM", "", "what the VM will need, and how sure that is",
          "  gnomonctl forecast web-1\n"},
         {"history", NULL, gn_ctl_history, "VM RESOURCE [--last 1h] [--points N]", "--last --points",
