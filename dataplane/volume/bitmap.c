@@ -43,6 +43,10 @@ void gn_bitmap_range(const struct gn_bitmap *bitmap, uint64_t offset, uint64_t l
 void gn_bitmap_set(struct gn_bitmap *bitmap, uint32_t first, uint32_t end)
 {
 	for (uint32_t i = first; i < end; i++) {
+		if (i % 64 == 0 && i + 64 <= end && bitmap->bits[i / 64] == UINT64_MAX) {
+			i += 63;
+			continue;
+		}
 		if (gn_bitmap_get(bitmap, i))
 			continue;
 		bitmap->bits[i / 64] |= 1ull << i % 64;

@@ -53,10 +53,11 @@ struct gn_vmirror_config {
 	uint64_t holder;             /* who we are, for the lease */
 	uint64_t ram_bytes;          /* a multiple of 64 KiB, at most 64 MiB; 0: 32 MiB */
 	uint64_t granule_bytes;      /* of the dirty bitmap; 0: gn_bitmap_granule() */
+	uint32_t region_granules;    /* whose bits are set and cleared together; 0: 64 */
 	uint64_t resync_bytes_per_s; /* 0: no limit */
 	uint64_t patience_us;        /* 0: 5 s */
 	uint64_t retry_us;           /* 0: 2 s */
-	uint64_t sweep_us;           /* a dirty bit is kept so long; 0: 5 s */
+	uint64_t sweep_us;           /* a dirty bit is kept so long; 0: 30 s */
 	uint64_t (*mono_us)(void *clock);
 	uint64_t (*wall_us)(void *clock);
 	void *clock;

@@ -56,9 +56,17 @@ static void on_applied(struct gn_volume_request *io, int error)
 		gn_vmirror_shadow_failed(m, error);
 		return;
 	}
-	m->writes_applied++;
-	m->bytes_applied += apply->length;
+	m->writes_applied += apply->n_records;
+	m->bytes_applied += apply->io.length_bytes;
 	note_applied(m);
+}
+
+/* Held still, it goes on until it is a prefix again. */
+static bool may_apply(const struct gn_vmirror *m)
+{
+	return gn_replica_applies(m->phase) && m->apply_next < m->journal.durable &&
+	       m->apply_next < m->apply_end &&
+	       (!m->holds || m->apply_next < m->applied_before || m->apply_in_request);
 }
 
 static enum gn_volume_op volume_op(const struct gn_journal_record *record)
@@ -97,33 +105,93 @@ static struct apply *free_apply(struct gn_vmirror *m)
 	return NULL;
 }
 
+/* How many requests the shadow may have at once. While the VM is at work its disk comes first, and
+ * the journal takes what comes; the fuller it is, the more the shadow gets. */
+static unsigned applies_allowed(const struct gn_vmirror *m)
+{
+	uint64_t behind = m->journal.head - m->journal.applied;
+
+	if (m->phase != GN_REPLICA_LIVE || m->config.mode == GN_VMIRROR_IN_STEP || m->holds ||
+	    m->stops || !m->primary->n_in_flight)
+		return N_APPLIES;
+	return 1 + (unsigned)(2 * N_APPLIES * behind / m->journal.ring_bytes);
+}
+
+static void fill_apply(struct gn_vmirror *m, struct apply *apply,
+                       const struct gn_journal_record *record, bool from_ram)
+{
+	apply->begin = m->apply_next;
+	apply->sequence = m->apply_sequence;
+	apply->n_records = 1;
+	apply->from_ram = from_ram;
+	apply->iov[0] =
+	        (struct iovec){(void *)(uintptr_t)(record + 1), gn_journal_payload_size(record)};
+	apply->io = (struct gn_volume_request){.op = volume_op(record),
+	                                       .offset_bytes = record->offset_bytes,
+	                                       .length_bytes = record->length_bytes,
+	                                       .iov = apply->iov,
+	                                       .n_iov = 1,
+	                                       .done = on_applied};
+}
+
+static void advance(struct gn_vmirror *m, const struct gn_journal_record *record)
+{
+	m->apply_next += gn_journal_record_size(record);
+	m->apply_sequence++;
+	if (record->op != GN_JOURNAL_PAD)
+		m->apply_in_request = record->flags & GN_JOURNAL_MORE;
+}
+
+static bool is_in_ram(const struct gn_vmirror *m)
+{
+	return m->apply_next >= m->ram_valid && gn_journal_in_ram(&m->journal, m->apply_next);
+}
+
+static const struct gn_journal_record *ram_record(const struct gn_vmirror *m)
+{
+	return (const struct gn_journal_record *)(m->ram + m->apply_next % m->journal.ram_bytes);
+}
+
+/* Writes that follow at once, where this one ends on the disk, go with it. */
+static void merge(struct gn_vmirror *m, struct apply *apply)
+{
+	struct gn_volume_request *io = &apply->io;
+
+	while (io->op == GN_VOLUME_WRITE && apply->from_ram && io->n_iov < N_MERGED &&
+	       may_apply(m) && is_in_ram(m)) {
+		const struct gn_journal_record *record = ram_record(m);
+
+		if (record->op != GN_JOURNAL_WRITE ||
+		    record->offset_bytes != io->offset_bytes + io->length_bytes ||
+		    overlaps_applies(m, record))
+			break;
+		apply->iov[io->n_iov++] =
+		        (struct iovec){(void *)(uintptr_t)(record + 1), record->length_bytes};
+		io->length_bytes += record->length_bytes;
+		apply->n_records++;
+		advance(m, record);
+	}
+}
+
 static bool submit_apply(struct gn_vmirror *m, const struct gn_journal_record *record,
                          bool from_ram)
 {
 	struct apply *apply = free_apply(m);
 	struct gn_volume_request *io;
 
-	if (!apply || overlaps_applies(m, record))
+	if (!apply || m->n_applies >= applies_allowed(m) || overlaps_applies(m, record) ||
+	    m->shadow->n_in_flight >= m->shadow->depth)
 		return false;
-	apply->begin = m->apply_next;
-	apply->sequence = m->apply_sequence;
-	apply->length = record->length_bytes;
-	apply->from_ram = from_ram;
-	apply->iov =
-	        (struct iovec){(void *)(uintptr_t)(record + 1), gn_journal_payload_size(record)};
+	fill_apply(m, apply, record, from_ram);
+	advance(m, record);
+	merge(m, apply);
 	io = &apply->io;
-	*io = (struct gn_volume_request){.op = volume_op(record),
-	                                 .offset_bytes = record->offset_bytes,
-	                                 .length_bytes = record->length_bytes,
-	                                 .iov = &apply->iov,
-	                                 .n_iov = 1,
-	                                 .done = on_applied};
 	if (!m->shadow->n_in_flight)
 		m->shadow_us = m->now_us;
-	if (gn_volume_submit(m->shadow, &io, 1) != 1)
-		return false;
 	apply->busy = true;
 	m->n_applies++;
+	if (gn_volume_submit(m->shadow, &io, 1) != 1)
+		on_applied(io, -EIO); /* cannot be: there was room */
 	return true;
 }
 
@@ -160,40 +228,18 @@ corrupt:
 	return NULL;
 }
 
-static const struct gn_journal_record *next_record(struct gn_vmirror *m, bool *from_ram)
-{
-	uint64_t at = m->apply_next;
-
-	*from_ram = at >= m->ram_valid && gn_journal_in_ram(&m->journal, at);
-	if (*from_ram)
-		return (const struct gn_journal_record *)(m->ram + at % m->journal.ram_bytes);
-	return spilled(m);
-}
-
-/* Held still, it goes on until it is a prefix again. */
-static bool may_apply(const struct gn_vmirror *m)
-{
-	return gn_replica_applies(m->phase) && m->apply_next < m->journal.durable &&
-	       m->apply_next < m->apply_end &&
-	       (!m->holds || m->apply_next < m->applied_before || m->apply_in_request);
-}
-
 static void apply_records(struct gn_vmirror *m)
 {
 	while (may_apply(m)) {
-		bool from_ram;
-		const struct gn_journal_record *record = next_record(m, &from_ram);
-		bool is_change;
+		bool from_ram = is_in_ram(m);
+		const struct gn_journal_record *record = from_ram ? ram_record(m) : spilled(m);
 
 		if (!record)
 			break;
-		is_change = record->op != GN_JOURNAL_PAD && record->op != GN_JOURNAL_SKIP;
-		if (is_change && !submit_apply(m, record, from_ram))
+		if (record->op == GN_JOURNAL_PAD || record->op == GN_JOURNAL_SKIP)
+			advance(m, record);
+		else if (!submit_apply(m, record, from_ram))
 			break;
-		m->apply_next += gn_journal_record_size(record);
-		m->apply_sequence++;
-		if (record->op != GN_JOURNAL_PAD)
-			m->apply_in_request = record->flags & GN_JOURNAL_MORE;
 	}
 	note_applied(m);
 }

@@ -1,6 +1,8 @@
 /* mirror_internal.h - inside a mirrored volume; for mirror*.c only.
  *
- *   mirror.c         the guest's requests, the phases, create and destroy
+ *   mirror.c         the front: operations, create and destroy, status
+ *   mirror_request.c the guest's requests
+ *   mirror_phase.c   the phases, what time brings about
  *   mirror_store.c   the journal store: loading, the commit cycle
  *   mirror_apply.c   the shadow: the journal applied, granules copied, flushes */
 #ifndef GN_DATAPLANE_VOLUME_MIRROR_INTERNAL_H
@@ -13,6 +15,7 @@
 
 #define MAX_PIECES (GN_VMIRROR_MAX_RAM_BYTES / 2 / GN_JOURNAL_MAX_PAYLOAD + 2)
 #define N_APPLIES  32u
+#define N_MERGED   16u /* records that follow one another on the disk, as one request */
 #define N_COPIES   8u
 #define COPY_BYTES (128u << 10) /* or a granule, if that is smaller */
 
@@ -39,8 +42,8 @@ struct op_list {
 struct apply {
 	struct gn_volume_request io;
 	struct gn_vmirror *mirror;
-	struct iovec iov;
-	uint64_t begin, sequence, length;
+	struct iovec iov[N_MERGED];
+	uint64_t begin, sequence, n_records;
 	bool busy, from_ram;
 };
 
@@ -164,16 +167,25 @@ struct gn_vmirror {
 	uint64_t writes_applied, bytes_applied, n_resyncs;
 };
 
-/* mirror.c */
+/* mirror_phase.c */
+void gn_vmirror_keep_time(struct gn_vmirror *m);
 void gn_vmirror_event(struct gn_vmirror *m, enum gn_replica_event event);
 void gn_vmirror_gap(struct gn_vmirror *m, enum gn_replica_reason reason);
 void gn_vmirror_journal_failed(struct gn_vmirror *m, int error);
-uint64_t gn_vmirror_ram_floor(const struct gn_vmirror *m);
+
+/* mirror_request.c */
+void gn_vmirror_init_requests(struct gn_vmirror *m);
+void gn_vmirror_take(struct gn_vmirror *m, struct gn_volume_request *guest);
+void gn_vmirror_start_waiting(struct gn_vmirror *m);
+void gn_vmirror_answer_finished(struct gn_vmirror *m);
+/* What the shadow has, or what shall not wait for it any more. */
+void gn_vmirror_answer_in_step(struct gn_vmirror *m);
 
 /* mirror_store.c */
 void gn_vmirror_load(struct gn_vmirror *m);
 void gn_vmirror_commit(struct gn_vmirror *m);
 void gn_vmirror_sweep(struct gn_vmirror *m);
+void gn_vmirror_mark_dirty(struct gn_vmirror *m, const struct gn_volume_request *io);
 
 /* mirror_apply.c */
 void gn_vmirror_apply(struct gn_vmirror *m);

@@ -10,6 +10,7 @@
 
 #define LEASE_SECTOR  2u
 #define BITMAP_SECTOR 4u
+#define GATHER_US     20000u /* from one round to the next, when nobody waits for it */
 
 _Static_assert((BITMAP_SECTOR + GN_BITMAP_MAX_SECTORS) * GN_JOURNAL_SECTOR <= GN_VMIRROR_META_BYTES,
                "the ring begins behind the bitmap");
@@ -458,6 +459,16 @@ static void submit_cycle(struct gn_vmirror *m)
 	}
 }
 
+/* Nobody waits for a round: more records are gathered for one flush. A request that waits does so
+ * for its dirty bits or for room; in mode in_step every request waits in the end. */
+static bool can_gather(const struct gn_vmirror *m)
+{
+	return m->config.mode == GN_VMIRROR_ASYNC && m->phase == GN_REPLICA_LIVE && !m->stops &&
+	       !m->holds && !m->waiting.first && !m->super_wanted &&
+	       m->journal.ready - m->journal.written < m->journal.ram_bytes / 4 &&
+	       m->now_us - m->cycle.since_us < GATHER_US;
+}
+
 void gn_vmirror_commit(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
@@ -472,10 +483,12 @@ void gn_vmirror_commit(struct gn_vmirror *m)
 	    m->phase == GN_REPLICA_FENCED || m->hurries ||
 	    (m->journal_failed && m->now_us < m->journal_retry_us))
 		return;
+	want_tail(m);
+	if (can_gather(m))
+		return;
 	cycle->n_writes = cycle->n_sectors = 0;
 	cycle->has_super = false;
 	cycle->error = 0;
-	want_tail(m);
 	m->super_wanted |= m->journal_failed; /* to see whether it works again */
 	/* Bits that nobody waited for must not be newer than what names the bitmap valid. */
 	with_super = m->super_wanted && (!has_stale(m) || (m->has_super && !m->untracked));
@@ -489,17 +502,39 @@ void gn_vmirror_commit(struct gn_vmirror *m)
 
 /* ---- clearing bits ----------------------------------------------------------- */
 
-static void keep_active(struct gn_vmirror *m)
+/* With its neighbours: the next writes nearby, which are likely, then find their bits durable. It
+ * costs that a resynchronisation looks at more. */
+void gn_vmirror_mark_dirty(struct gn_vmirror *m, const struct gn_volume_request *io)
 {
+	const uint32_t region = m->config.region_granules;
 	uint32_t first, end;
 
+	gn_bitmap_range(&m->bitmap, io->offset_bytes, io->length_bytes, &first, &end);
+	first -= first % region;
+	end += (region - end % region) % region;
+	gn_bitmap_set(&m->bitmap, first, end < m->bitmap.n ? end : m->bitmap.n);
+}
+
+static void keep_active(struct gn_vmirror *m)
+{
 	for (const struct op_list *list = &m->active; list;
 	     list = list == &m->active ? &m->waiting : NULL)
-		for (const struct op *op = list->first; op; op = op->next) {
-			gn_bitmap_range(&m->bitmap, op->io.offset_bytes, op->io.length_bytes,
-			                &first, &end);
-			gn_bitmap_set(&m->bitmap, first, end);
-		}
+		for (const struct op *op = list->first; op; op = op->next)
+			gn_vmirror_mark_dirty(m, &op->io);
+}
+
+/* Clears the bits of the region that begins there, if none of it was written lately. */
+static void sweep_region(struct gn_vmirror *m, uint32_t first)
+{
+	uint32_t end = first + m->config.region_granules;
+
+	if (end > m->bitmap.n)
+		end = m->bitmap.n;
+	for (uint32_t i = first; i < end; i++)
+		if (m->last_position[i] > m->sweep_limit)
+			return;
+	for (uint32_t i = first; i < end; i++)
+		gn_bitmap_clear(&m->bitmap, i);
 }
 
 static void on_sweep_flushed(struct gn_volume_request *io, int error)
@@ -510,9 +545,8 @@ static void on_sweep_flushed(struct gn_volume_request *io, int error)
 	m->sweep_busy = false;
 	if (error || m->phase != GN_REPLICA_LIVE || m->sweep_epoch != m->journal.epoch)
 		return;
-	for (uint32_t i = 0; i < m->bitmap.n; i++)
-		if (m->last_position[i] <= m->sweep_limit)
-			gn_bitmap_clear(&m->bitmap, i);
+	for (uint32_t i = 0; i < m->bitmap.n; i += m->config.region_granules)
+		sweep_region(m, i);
 	keep_active(m);
 }
 

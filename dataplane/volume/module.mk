@@ -1,4 +1,5 @@
-volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_store.c mirror_apply.c snapshot.c \
+volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_request.c mirror_phase.c \
+	mirror_store.c mirror_apply.c snapshot.c \
 	lease_file.c journal.c bitmap.c lease.c replica.c) dataplane/uring/uring.c
 PURE += $(addprefix dataplane/volume/,journal.c bitmap.c lease.c replica.c)
 URING_LIBS := -luring

@@ -353,6 +353,7 @@ static bool start(struct test *t, uint64_t token)
 	        .holder = 1,
 	        .ram_bytes = RAM_BYTES,
 	        .granule_bytes = GRANULE,
+	        .region_granules = 2,
 	        .resync_bytes_per_s = below(t, 3) ? 0 : 4u << 20,
 	        .patience_us = 50000,
 	        .retry_us = 10000,
