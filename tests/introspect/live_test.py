@@ -72,7 +72,16 @@ class World:
                    f"volumes:\n  - {{name: volumes/a-vda, vm: {VM}, path: {d}/disk.raw}}\n")
         with open(f"{d}/disk.raw", "wb") as disk:
             disk.truncate(8 << 20)
-        self.write("in.yaml", f"run_dir: {d}\nperiod_ms: {period_ms}\nstuck_s: 2\n")
+        self.period_ms = period_ms
+        self.configure()
+
+    def configure(self, more=""):
+        self.write("in.yaml", f"run_dir: {self.directory}\nperiod_ms: {self.period_ms}\nstuck_s: 2\n{more}")
+
+    def restart_introspect(self):
+        self.introspect.send_signal(signal.SIGTERM)
+        self.introspect.wait(20)
+        self.start_introspect()
 
     def write(self, name, text):
         with open(f"{self.directory}/{name}", "w", encoding="utf-8") as file:
@@ -172,6 +181,10 @@ def test_reads_what_the_guest_does(w):
     expect(guest["found_by"] == "vmcoreinfo", guest["found_by"])
     expect(all(c.get("available") for c in guest["capabilities"]), str(guest["capabilities"]))
     expect(number(guest["cpu"], "online") == 2, str(guest["cpu"]))
+    wait_for(lambda: len(w.samples) > 8, 20, "some samples")
+    passes = [s["guest"] for s in w.samples if state(s["guest"]) == "READY"]
+    expect(passes and all(number(g, "cost_us") and number(g, "read_bytes") for g in passes),
+           f"costs: {[g.get('cost_us') for g in passes]}")
     expect(any(p["name"] == "gn-load" and p["pid"] == 1 for p in guest["top"]), str(guest["top"]))
 
 
@@ -251,6 +264,20 @@ def test_dataplane_restarted(w):
     expect(w.parser() == parser, "the parser was started anew")
 
 
+def test_read_budget(w):
+    """A pass reads some 15 KiB; five a second are more than 64 KiB. So it is read less often, and
+    says so."""
+    w.configure("budget_kib: 64\n")
+    w.restart_introspect()
+    w.next_sample(lambda g: state(g) == "READY" and g.get("throttled"))  # the kernel was just found
+    sample = w.next_sample(lambda g: state(g) == "READY" and g.get("throttled"))
+    period_us, bytes_read = number(sample, "period_us"), number(sample["guest"], "read_bytes")
+    expect(bytes_read * 1_000_000 <= period_us * 65 * 1024, f"{bytes_read} bytes in {period_us} us")
+    w.configure()
+    w.restart_introspect()
+    w.next_sample(lambda g: state(g) == "READY" and not g.get("throttled"))
+
+
 def processes(guest):
     return number(guest.get("tasks", {}), "processes")
 
@@ -320,6 +347,7 @@ TESTS = [
     ("a paused guest is stale, and ready when it goes on", test_paused),
     ("a killed parser is reported and started again", test_killed_parser),
     ("a killed dataplane changes nothing", test_dataplane_restarted),
+    ("a read budget makes the period longer and is reported", test_read_budget),
     ("a reset guest is found again", test_reset),
     ("a guest that goes is given up", test_guest_goes),
     ("threads that wait for a dead disk are seen, until it answers", test_stuck_threads),
