@@ -51,8 +51,8 @@ struct gn_observer {
 	uint32_t n_torn; /* in a row */
 };
 
-/* The thread's clock, not the process's: that one stands still between two ticks while the sandbox's
- * ITIMER_PROF runs, and nearly all passes are shorter. */
+/* The thread's clock, not the process's: that one stands still between two ticks while the
+ * sandbox's ITIMER_PROF runs, and nearly all passes are shorter. */
 static uint64_t cpu_us(void)
 {
 	struct timespec ts;
