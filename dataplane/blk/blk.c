@@ -27,7 +27,8 @@ static void free_device(struct gn_blk *blk)
 
 static int check(const struct gn_blk_config *config, struct gn_status *status)
 {
-	if (!config->name || !*config->name || !config->path || !config->socket_path)
+	if (!config->name || !*config->name || (!config->path && !config->remote) ||
+	    !config->socket_path)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "a volume needs a name, a path and a socket");
 	if (config->queues > GN_BLK_MAX_QUEUES)
@@ -109,15 +110,31 @@ static void attach_volume(struct gn_blk *blk)
 	};
 }
 
-int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, struct gn_blk **out,
-                  struct gn_status *status)
+static int open_store(struct gn_blk *blk, const struct gn_blk_config *config,
+                      struct gn_status *status)
 {
-	struct gn_volume_file_config store = {
+	const struct gn_volume_file_config file = {
 	        .path = config->path,
 	        .read_only = config->read_only,
 	        .depth = GN_BLK_DEPTH,
 	        .lock_wait_ms = config->lock_wait_ms,
 	};
+	struct gn_volume_nbd_config remote;
+	int err;
+
+	if (!config->remote)
+		return gn_volume_file_create(&file, &blk->volume, status);
+	remote = *config->remote;
+	remote.depth = GN_BLK_DEPTH;
+	remote.read_only = config->read_only;
+	err = gn_volume_nbd_create(&remote, &blk->volume, status);
+	blk->remote = blk->volume;
+	return err;
+}
+
+int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, struct gn_blk **out,
+                  struct gn_status *status)
+{
 	struct gn_blk *blk;
 	int err = check(config, status);
 
@@ -127,7 +144,7 @@ int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, 
 	if (!blk)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for volume '%s'",
 		                     config->name);
-	err = gn_volume_file_create(&store, &blk->volume, status);
+	err = open_store(blk, config, status);
 	if (!err) {
 		attach_volume(blk);
 		/* Before a front end can write anything. */
@@ -162,6 +179,11 @@ const char *gn_blk_name(const struct gn_blk *blk)
 uint64_t gn_blk_size_bytes(const struct gn_blk *blk)
 {
 	return blk->limits.capacity_bytes;
+}
+
+bool gn_blk_remote_status(const struct gn_blk *blk, struct gn_volume_nbd_status *out)
+{
+	return blk->remote && gn_volume_nbd_get_status(blk->remote, out);
 }
 
 bool gn_blk_connected(const struct gn_blk *blk)

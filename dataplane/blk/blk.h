@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include "dataplane/feature/histogram.h"
 #include "dataplane/volume/mirror.h"
+#include "dataplane/volume/nbd.h"
 #include "dataplane/volume/volume.h"
 #include "firmware/core/status.h"
 
@@ -41,6 +42,9 @@ struct gn_blk_replica {
 struct gn_blk_config {
 	const char *name; /* "volumes/web-1-vda" */
 	const char *path; /* raw file or block device; must exist */
+	/* Not NULL: an export of an NBD server instead of 'path'. 'depth' and 'read_only' in it are
+	 * the device's affair. Such a volume cannot be cloned here. */
+	const struct gn_volume_nbd_config *remote;
 	const char
 	        *socket_path; /* listened on; a stale one is replaced, a live one is -EADDRINUSE */
 	const char *serial;   /* NULL or empty: what follows "volumes/", cut to 20 bytes */
@@ -65,6 +69,8 @@ void gn_blk_destroy(struct gn_blk *blk);
 
 const char *gn_blk_name(const struct gn_blk *blk);
 uint64_t gn_blk_size_bytes(const struct gn_blk *blk);
+/* Of a 'remote'; false: it has none. */
+bool gn_blk_remote_status(const struct gn_blk *blk, struct gn_volume_nbd_status *out);
 /* A front end is attached and at least one of its rings runs. */
 bool gn_blk_connected(const struct gn_blk *blk);
 

@@ -375,9 +375,14 @@ static int enter(struct gn_blk_clone *clone)
 static int start(struct gn_blk *blk, const char *target_path, bool of_shadow,
                  struct gn_blk_clone **out, struct gn_status *status)
 {
-	struct gn_blk_clone *clone = allocate(blk, target_path);
+	struct gn_blk_clone *clone;
 	int err;
 
+	if (blk->volume->file_fd < 0)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "%s is kept by an NBD server; copy it there, or by nbdcopy",
+		                     blk->name);
+	clone = allocate(blk, target_path);
 	if (!clone)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a copy of %s",
 		                     blk->name);

@@ -69,7 +69,8 @@ struct gn_blk {
 	uint64_t recheck_cycles; /* a throttled ring asks its meter at least so often */
 	char *name;
 	char *socket_path;
-	char serial[GN_BLK_SERIAL_SIZE]; /* ... to here */
+	char serial[GN_BLK_SERIAL_SIZE];
+	struct gn_volume *remote; /* the store, if an NBD server's; also behind a mirror. To here */
 
 	/* Owner: lcore while running, attach.c (and replicate.c) while stopped. */
 	struct gn_volume *volume;

@@ -72,6 +72,8 @@ static const cyaml_schema_field_t config_fields[] = {
                              &volume_schema, 0, 256),
         CYAML_FIELD_MAPPING_PTR("nbd_tls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, STRUCT,
                                 nbd_tls, tls_fields),
+        CYAML_FIELD_MAPPING_PTR("nbd_client_tls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, STRUCT,
+                                nbd_client_tls, tls_fields),
         CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t config_schema = {

@@ -20,6 +20,8 @@
  *
  *   nbd_tls:                 certificates for NBD exports with tls, PEM files of gnomon-ca
  *     {ca_file: operators.pem, cert_file: cards/card-1.pem, key_file: cards/card-1.key}
+ *   nbd_client_tls:          the same for volumes at an nbds:// server; ca_file signs the server
+ *     {ca_file: cards.pem, cert_file: cards/card-1.pem, key_file: cards/card-1.key}
  *
  * The board's uplinks become ports too. What the file makes is not kept in state_dir. */
 #ifndef GN_DATAPLANE_CONFIG_H
@@ -53,7 +55,7 @@ struct gn_config_volume {
 };
 
 struct gn_config_tls {
-	char *ca_file; /* the root that signs the clients */
+	char *ca_file; /* the root that signs the other side */
 	char *cert_file;
 	char *key_file;
 };
@@ -74,7 +76,8 @@ struct gn_config {
 	unsigned ports_count;
 	struct gn_config_volume *volumes;
 	unsigned volumes_count;
-	struct gn_config_tls *nbd_tls; /* NULL: no export can have TLS */
+	struct gn_config_tls *nbd_tls;        /* NULL: no export can have TLS */
+	struct gn_config_tls *nbd_client_tls; /* NULL: no store can */
 };
 
 /* 0 or a negative errno with a sentence that names the file. */

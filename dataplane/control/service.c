@@ -81,7 +81,26 @@ struct volume_view {
 	Gnomon__V1__Volume message;
 	Gnomon__V1__VolumeCounters counters;
 	Gnomon__V1__VolumeMirrorStatus mirror;
+	Gnomon__V1__VolumeStoreStatus store;
+	struct gn_volume_nbd_status remote;
 };
+
+static void view_store(const struct gn_blk *blk, struct volume_view *view)
+{
+	Gnomon__V1__VolumeStoreStatus *to = &view->store;
+
+	if (!gn_blk_remote_status(blk, &view->remote))
+		return;
+	gnomon__v1__volume_store_status__init(to);
+	to->connected = view->remote.is_connected;
+	to->reconnects = view->remote.reconnects;
+	to->resent = view->remote.resent;
+	to->garbled = view->remote.garbled;
+	to->unanswered = view->remote.unanswered;
+	to->given_up = view->remote.given_up;
+	to->problem = view->remote.problem;
+	view->message.store_status = to;
+}
 
 static void view_replica(struct gn_blk *blk, Gnomon__V1__VolumeMirrorStatus *to)
 {
@@ -132,6 +151,7 @@ static void view_volume(const struct gn_dp_volume *volume, struct volume_view *v
 		view_replica(volume->blk, &view->mirror);
 		view->message.mirror_status = &view->mirror;
 	}
+	view_store(volume->blk, view);
 	to->reads = stats.op[GN_BLK_READ].operations;
 	to->writes = stats.op[GN_BLK_WRITE].operations;
 	to->flushes = stats.op[GN_BLK_FLUSH].operations;

@@ -48,7 +48,12 @@ static int check(const Gnomon__V1__Volume *spec, struct gn_status *status)
 		err = gn_name_check(spec->vm, "vms/", status);
 	if (err)
 		return err;
-	if (spec->path[0] != '/')
+	if (*spec->store_url && *spec->path)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': both path and store_url are given; it has one "
+		                     "store",
+		                     spec->name);
+	if (!*spec->store_url && spec->path[0] != '/')
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "volume '%s': path is '%.200s'; it must be an absolute path",
 		                     spec->name, spec->path);
@@ -73,6 +78,7 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
 	wanted->spec.connected = false;
 	wanted->spec.counters = NULL;
 	wanted->spec.mirror_status = NULL;
+	wanted->spec.store_status = NULL;
 	if (wanted->spec.mirror &&
 	    wanted->spec.mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
 		wanted->spec.mirror = NULL;
@@ -120,10 +126,25 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .lock_wait_ms = dp->saving ? 0 : RESTORE_WAIT_MS,
 	        .is_reserved = gn_dp_export_awaited(dp, spec->name),
 	};
+	struct gn_channel_tls tls = {0};
+	struct gn_volume_nbd_config remote = {
+	        .url = spec->store_url,
+	        .answer_ms = spec->answer_ms,
+	        .give_up_ms = spec->give_up_ms,
+	        .write_through = spec->write_through,
+	};
 	struct gn_blk_replica replica;
 	char journal[PATH_MAX];
 	int err;
 
+	if (dp->config->nbd_client_tls) {
+		tls = (struct gn_channel_tls){.ca_file = dp->config->nbd_client_tls->ca_file,
+		                              .cert_file = dp->config->nbd_client_tls->cert_file,
+		                              .key_file = dp->config->nbd_client_tls->key_file};
+		remote.tls = &tls;
+	}
+	if (*spec->store_url)
+		config.remote = &remote;
 	if (spec->mirror) {
 		replica = replica_of(dp, spec->name, spec->mirror, journal, sizeof journal);
 		config.replica = &replica;

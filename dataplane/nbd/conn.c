@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "dataplane/nbd/internal.h"
+#include "dataplane/nbd/iov.h"
 
 /* ---- slots ----------------------------------------------------------------------- */
 
@@ -361,8 +362,9 @@ static struct gn_nbd_slot *prepare_slot(struct gn_nbd_conn *conn,
 	}
 	slot->plan = *plan;
 	slot->cookie = request->cookie;
-	slot->offset_bytes = request->offset_bytes;
-	slot->length_bytes = request->length_bytes;
+	/* A flush has no range, whatever the client says. */
+	slot->offset_bytes = plan->kind == GN_NBD_PLAN_FLUSH ? 0 : request->offset_bytes;
+	slot->length_bytes = plan->kind == GN_NBD_PLAN_FLUSH ? 0 : request->length_bytes;
 	slot->done_bytes = 0;
 	slot->is_flushing = slot->is_last = false;
 	return slot;
@@ -570,19 +572,6 @@ static void on_slot_sent(struct gn_nbd_slot *slot)
 	start_io(slot);
 }
 
-static void advance(struct msghdr *message, size_t size)
-{
-	while (message->msg_iovlen && size >= message->msg_iov->iov_len) {
-		size -= message->msg_iov->iov_len;
-		message->msg_iov++;
-		message->msg_iovlen--;
-	}
-	if (!size)
-		return;
-	message->msg_iov->iov_base = (uint8_t *)message->msg_iov->iov_base + size;
-	message->msg_iov->iov_len -= size;
-}
-
 static void on_send(struct gn_nbd_conn *conn, int result)
 {
 	struct gn_nbd_slot *slot;
@@ -593,7 +582,7 @@ static void on_send(struct gn_nbd_conn *conn, int result)
 		gn_nbd_conn_cut(conn);
 		return;
 	}
-	advance(&conn->message, (size_t)result);
+	gn_nbd_iov_advance(&conn->message, (size_t)result);
 	if (conn->message.msg_iovlen)
 		return; /* progress sends the rest */
 	while ((slot = gn_nbd_slots_take(&conn->sending)))

@@ -1,7 +1,6 @@
 /* session.c - a client from its connection until it has chosen an export: a thread each, at most
- * MAX_NEGOTIATING of them at once and for NEGOTIATION_MS at most. When there are too many the
- * oldest goes: honest clients need milliseconds, so whoever has been there for longest is the one
- * that holds others up.
+ * MAX_SESSIONS of them at once and for NEGOTIATION_MS at most. When there are many, those go that
+ * have been there for HURRIED_MS: honest clients need milliseconds.
  *
  * The thread of a client with TLS stays as its pump (tls.c). */
 #include <errno.h>
@@ -13,9 +12,10 @@
 #include "dataplane/nbd/tls.h"
 #include "firmware/core/clock.h"
 
-#define MAX_NEGOTIATING 32u
-#define MAX_SESSIONS    256u /* those that pump TLS included */
-#define NEGOTIATION_MS  10000u
+#define MANY_NEGOTIATING 32u
+#define MAX_SESSIONS     256u /* those that pump TLS included */
+#define NEGOTIATION_MS   10000u
+#define HURRIED_MS       1000u
 
 struct gn_nbd_session {
 	LIST_ENTRY(gn_nbd_session) link;
@@ -237,19 +237,19 @@ static void *run_session(void *arg)
 
 static void make_room(struct gn_nbd_server *server)
 {
-	struct gn_nbd_session *session, *oldest = NULL;
+	uint64_t late_us = gn_clock_monotonic_us() + (NEGOTIATION_MS - HURRIED_MS) * 1000ull;
+	struct gn_nbd_session *session;
 	unsigned n = 0;
 
 	LIST_FOREACH(session, &server->sessions, link)
-	if (session->is_negotiating && !session->is_ended) {
-		n++;
-		if (!oldest || session->until_us < oldest->until_us)
-			oldest = session;
-	}
-	if (n < MAX_NEGOTIATING)
+	n += session->is_negotiating && !session->is_ended;
+	if (n < MANY_NEGOTIATING)
 		return;
-	oldest->is_ended = true;
-	shutdown(oldest->fd, SHUT_RDWR);
+	LIST_FOREACH(session, &server->sessions, link)
+	if (session->is_negotiating && !session->is_ended && session->until_us < late_us) {
+		session->is_ended = true;
+		shutdown(session->fd, SHUT_RDWR);
+	}
 }
 
 void gn_nbd_session_start(struct gn_nbd_server *server, struct gn_nbd_listener *listener, int fd)

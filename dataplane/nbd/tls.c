@@ -284,6 +284,7 @@ static bool want(struct pump *pump, int rc)
 	return true;
 }
 
+/* This and the next three tell whether something changed, an end included. */
 static bool read_tls(struct pump *pump)
 {
 	struct flow *flow = &pump->in;
@@ -298,7 +299,7 @@ static bool read_tls(struct pump *pump)
 		flow->is_over = true;
 		shutdown(pump->plain_fd, SHUT_WR);
 	}
-	return n > 0;
+	return n > 0 || flow->is_over;
 }
 
 static bool write_plain(struct pump *pump)
@@ -336,7 +337,7 @@ static bool read_plain(struct pump *pump)
 		pump->plain_events |= POLLIN;
 	else
 		flow->is_over = true;
-	return n > 0;
+	return n > 0 || flow->is_over;
 }
 
 static bool write_tls(struct pump *pump)
