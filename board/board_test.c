@@ -61,14 +61,14 @@ static void shipped_boards_load(void **state)
 static const struct {
 	const char *from, *to, *says;
 } mistakes[] = {
-        {"mbufs: 8192", "mbufs: 10", "mbufs 10: give 1024"},
-        {"memory_mib: 128", "memory_mib: 1", "memory_mib 1: give 64"},
-        {"main_lcore: 0", "main_lcore: 1", "lcore 1 is main_lcore and a worker"},
-        {"main_lcore: 0", "main_lcore: 900", "main_lcore 900"},
-        {"[1, 2]", "[2, 2]", "listed twice"},
-        {"[1, 2]", "[1, 200]", "worker lcore 200"},
+        {"mbufs: 8192", "mbufs: 10", ":8: mbufs is 10; give 1024"},
+        {"memory_mib: 128", "memory_mib: 1", ":7: memory_mib is 1; give 64"},
+        {"main_lcore: 0", "main_lcore: 1", "workers[0] is 1, which is main_lcore"},
+        {"main_lcore: 0", "main_lcore: 900", "main_lcore is 900"},
+        {"[1, 2]", "[2, 2]", "workers[1] is 2, which is listed before"},
+        {"[1, 2]", "[1, 200]", "workers[1] is 200"},
         {"[1, 2]", "[]", "workers"},
-        {"vlan: 7", "vlan: 5000", "vlan 5000"},
+        {"vlan: 7", "vlan: 5000", "uplinks[0].vlan is 5000"},
         {"idle: poll", "idle: doze", "doze"},
         {"mbufs: 8192", "mbuffs: 8192", "mbuffs"},
         {"mbufs: 8192\n", "", "mbufs"},

@@ -1,2 +1,2 @@
-board.src := board/board.c firmware/core/status.c
-$(eval $(call test,board,board/board_test.c $(board.src),-lcyaml -lyaml))
+board.src := board/board.c $(yaml.src)
+$(eval $(call test,board,board/board_test.c $(board.src),$(YAML_LIBS)))

@@ -7,7 +7,7 @@ control.src := $(addprefix dataplane/control/,dataplane.c exports.c meters.c mes
 dataplane_parts.src := dataplane/config/config.c dataplane/state/state.c $(control.src) $(graph.src) $(port.src) $(worker.src) $(feature.src) $(feature_sample.src) \
 	$(meter.src) $(encap.src) $(blk.src) $(nbd.src) $(guard.src) $(board.src) \
 	$(channel.src)
-DATAPLANE_LIBS = $(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) $(URING_LIBS) -lcyaml -lsystemd
+DATAPLANE_LIBS = $(DPDK_LIBS) $(NNG_LIBS) $(TLS_LIBS) $(URING_LIBS) $(YAML_LIBS) -lsystemd
 $(eval $(call prog,gnomon-dataplane,dataplane/main.c $(ram_listen.src) $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
 $(eval $(call test,control,dataplane/control/control_test.c $(dataplane_parts.src),$$(DATAPLANE_LIBS)))
 

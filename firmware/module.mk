@@ -1,9 +1,11 @@
 core.src := firmware/core/status.c firmware/core/log.c firmware/core/clock.c
+yaml.src := firmware/yaml/yaml.c firmware/core/text.c firmware/core/status.c
+YAML_LIBS := -lcyaml -lyaml
 -include $(wildcard firmware/*/module.mk)
 
 # gnomond's shells, declared after the pure modules that they are made of.
-config.src := firmware/config/config.c $(names.src) $(policy.src) firmware/core/status.c
-$(eval $(call test,gnomond-config,firmware/config/config_test.c $(config.src),-lcyaml -lyaml))
+config.src := firmware/config/config.c $(names.src) $(policy.src) $(yaml.src)
+$(eval $(call test,gnomond-config,firmware/config/config_test.c $(config.src),$(YAML_LIBS)))
 store.src := firmware/store/store.c firmware/store/history.c firmware/store/db.c \
 	firmware/message/message.c firmware/core/status.c
 $(eval $(call test,store,firmware/store/store_test.c $(store.src),-lsqlite3 -lprotobuf-c))
@@ -13,7 +15,7 @@ thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.
 	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/propose.c \
 	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c \
 	shadow/settings.c ingest/view.c reconcile/reconcile.c)
-thinking.libs := -lsqlite3 -lcyaml -lyaml -lprotobuf-c $(TLS_LIBS)
+thinking.libs := -lsqlite3 $(YAML_LIBS) -lprotobuf-c $(TLS_LIBS)
 gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c control/control.c control/status.c control/vms.c \
 	control/guests.c control/models.c control/history.c control/series.c control/shadows.c \

@@ -1,15 +1,14 @@
 /* config.c - see config.h. */
 #include "host-shim/config.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "firmware/yaml/yaml.h"
 
 #define VERIFY_SECONDS_DEFAULT 30
-#define TEXT_SIZE              256
 #define MIN_MEMORY_MIB_DEFAULT 64
 #define MAX_SECONDS_DEFAULT    60
 #define MAX_WINDOWS_DEFAULT    2
@@ -37,14 +36,14 @@ static const cyaml_schema_field_t limits_fields[] = {
                          min_memory_mib),
         CYAML_FIELD_UINT("max_memory_mib", CYAML_FLAG_DEFAULT, struct gn_shim_limits,
                          max_memory_mib),
-        CYAML_FIELD_BOOL("allow_shadow", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_shadow),
-        CYAML_FIELD_BOOL("allow_pause", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_pause),
+        GN_YAML_BOOL("allow_shadow", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_shadow),
+        GN_YAML_BOOL("allow_pause", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_pause),
         CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t observe_fields[] = {
         /* QEMU's threads, read once a period: costs next to nothing. */
-        CYAML_FIELD_BOOL("threads", CYAML_FLAG_OPTIONAL, struct gn_shim_observe, threads),
+        GN_YAML_BOOL("threads", CYAML_FLAG_OPTIONAL, struct gn_shim_observe, threads),
         /* Windows that a card may open: runq, oncpu, blockio, syscalls. */
         CYAML_FIELD_SEQUENCE("kinds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                              struct gn_shim_observe, kinds, &text_schema, 0, GN_WINDOW_KINDS),
@@ -76,90 +75,59 @@ static const cyaml_schema_value_t config_schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_shim_config, config_fields),
 };
 
-/* Keeps libcyaml's first error line, the cause, and the first of its backtrace, the place. */
-static void keep_first(cyaml_log_t level, void *context, const char *format, va_list args)
+static int check_limits(const struct gn_shim_limits *l, struct gn_status *status)
 {
-	char *text = context;
-	size_t n = strlen(text);
-
-	if (level < CYAML_LOG_ERROR || strstr(format, "Backtrace") || strstr(text, "in "))
-		return;
-	vsnprintf(text + n, TEXT_SIZE - n, format, args);
-	text[n + strcspn(text + n, "\n")] = '\0';
-}
-
-static const cyaml_config_t *loader(char *text, cyaml_config_t *config)
-{
-	text[0] = '\0';
-	*config = (cyaml_config_t){
-	        .log_fn = keep_first,
-	        .log_ctx = text,
-	        .mem_fn = cyaml_mem,
-	        .log_level = CYAML_LOG_ERROR,
+	const struct gn_yaml_range ranges[] = {
+	        {"limits.max_vcpus", l->max_vcpus, 1, 4096},
+	        {"limits.max_memory_mib", l->max_memory_mib, l->min_memory_mib, UINT32_MAX},
 	};
-	return config;
-}
-
-static int check_limits(const struct gn_shim_limits *l, const char *path, struct gn_status *status)
-{
-	unsigned i;
+	int err;
 
 	if (!l->vms_count)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "%s: limits.vms is empty; name the VMs that a card may "
-		                     "command ('*' for all)",
-		                     path);
-	if (l->max_vcpus < 1 || l->max_vcpus > 4096)
-		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%s: limits.max_vcpus is %u; use 1 to 4096", path,
-		                     l->max_vcpus);
-	if (l->max_memory_mib < l->min_memory_mib)
-		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%s: limits.max_memory_mib is %u, below min_memory_mib, %u",
-		                     path, l->max_memory_mib, l->min_memory_mib);
-	if (l->allow_shadow && !l->shadow_paths_count)
-		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "%s: limits.allow_shadow needs limits.shadow_paths: the "
-		                     "directories in which shadows may have sockets and files",
-		                     path);
-	for (i = 0; i < l->shadow_paths_count; i++)
+		                     "limits.vms is empty; name the VMs that a card may "
+		                     "command ('*' for all)");
+	err = gn_yaml_check_ranges(ranges, 2, status);
+	if (!err && l->allow_shadow && !l->shadow_paths_count)
+		err = gn_status_set(status, GN_INVALID_ARGUMENT,
+		                    "limits.allow_shadow needs limits.shadow_paths: the "
+		                    "directories in which shadows may have sockets and files");
+	for (unsigned i = 0; i < l->shadow_paths_count && !err; i++)
 		if (!gn_command_path_valid(l->shadow_paths[i], GN_VM_PATH_SIZE))
-			return gn_status_set(status, GN_INVALID_ARGUMENT,
-			                     "%s: limits.shadow_paths has '%s'; use an absolute "
-			                     "path of [A-Za-z0-9._+/-] without '..' or a final '/'",
-			                     path, l->shadow_paths[i]);
-	return 0;
+			err = gn_status_set(status, GN_INVALID_ARGUMENT,
+			                    "limits.shadow_paths[%u] is '%s'; use an absolute "
+			                    "path of [A-Za-z0-9._+/-] without '..' or a final '/'",
+			                    i, l->shadow_paths[i]);
+	return err;
 }
 
-static int check_observe(struct gn_shim_observe *o, const char *path, struct gn_status *status)
+static int check_observe(struct gn_shim_observe *o, struct gn_status *status)
 {
 	enum gn_window_kind kind;
-	unsigned i;
 
 	if (!o->max_seconds)
 		o->max_seconds = MAX_SECONDS_DEFAULT;
 	if (!o->max_windows)
 		o->max_windows = MAX_WINDOWS_DEFAULT;
-	for (i = 0; i < o->kinds_count; i++)
+	for (unsigned i = 0; i < o->kinds_count; i++)
 		if (gn_window_kind_parse(o->kinds[i], &kind))
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
-			                     "%s: observe.kinds has '%s'; use runq, oncpu, blockio "
+			                     "observe.kinds[%u] is '%s'; use runq, oncpu, blockio "
 			                     "or syscalls",
-			                     path, o->kinds[i]);
-	if (o->max_seconds > GN_OBSERVATION_MAXIMUM_S)
-		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%s: observe.max_seconds is %u; use 1 to %u", path,
-		                     o->max_seconds, GN_OBSERVATION_MAXIMUM_S);
-	if (o->max_windows > GN_OBSERVATION_OPEN_MAX)
-		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%s: observe.max_windows is %u; use 1 to %u", path,
-		                     o->max_windows, GN_OBSERVATION_OPEN_MAX);
-	return 0;
+			                     i, o->kinds[i]);
+	return gn_yaml_check_ranges(
+	        (const struct gn_yaml_range[]){
+	                {"observe.max_seconds", o->max_seconds, 1, GN_OBSERVATION_MAXIMUM_S},
+	                {"observe.max_windows", o->max_windows, 1, GN_OBSERVATION_OPEN_MAX},
+	        },
+	        2, status);
 }
 
-static int check(struct gn_shim_config *c, const char *path, struct gn_status *status)
+static int check(void *loaded, struct gn_status *status)
 {
+	struct gn_shim_config *c = loaded;
 	bool ipc = !strncmp(c->url, "ipc://", 6);
+	int err;
 
 	if (!c->verify_seconds)
 		c->verify_seconds = VERIFY_SECONDS_DEFAULT;
@@ -167,48 +135,33 @@ static int check(struct gn_shim_config *c, const char *path, struct gn_status *s
 		c->limits.min_memory_mib = MIN_MEMORY_MIB_DEFAULT;
 	if (ipc != (c->tls == NULL))
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     ipc ? "%s: tls does not go with an ipc url; remove it"
-		                         : "%s: tls with ca, cert and key is needed for this url",
-		                     path);
+		                     ipc ? "tls does not go with an ipc url; remove it"
+		                         : "url is '%s'; it needs tls, with ca, cert and key",
+		                     c->url);
 	if (c->journal[0] != '/')
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "%s: journal is '%s'; use an absolute path", path, c->journal);
-	if (c->verify_seconds > 3600)
-		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%s: verify_seconds is %u; use 1 to 3600", path,
-		                     c->verify_seconds);
-	if (c->stats_period_seconds > 3600)
-		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%s: stats_period_seconds is %u; use 1 to 3600, or 0 to leave "
-		                     "the guests' reports as they are",
-		                     path, c->stats_period_seconds);
-	if (c->observe && check_observe(c->observe, path, status))
-		return gn_code_to_errno(status->code);
-	return check_limits(&c->limits, path, status);
+		                     "journal is '%s'; use an absolute path", c->journal);
+	err = gn_yaml_check_ranges(
+	        (const struct gn_yaml_range[]){
+	                {"verify_seconds", c->verify_seconds, 1, 3600},
+	                /* 0: the guests' reports stay as they are. */
+	                {"stats_period_seconds", c->stats_period_seconds, 0, 3600},
+	        },
+	        2, status);
+	if (!err && c->observe)
+		err = check_observe(c->observe, status);
+	return err ? err : check_limits(&c->limits, status);
 }
+
+static const struct gn_yaml_format format = {
+        .name = "shim.yaml (gnomon-shim --help shows an example)",
+        .schema = &config_schema,
+        .check = check,
+};
 
 int gn_shim_config_load(const char *path, struct gn_shim_config **out, struct gn_status *status)
 {
-	struct gn_shim_config *config = NULL;
-	cyaml_config_t cyaml;
-	char text[TEXT_SIZE];
-	cyaml_err_t result =
-	        cyaml_load_file(path, loader(text, &cyaml), &config_schema, (void **)&config, NULL);
-	int error;
-
-	if (result != CYAML_OK)
-		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s (%s)", path,
-		                     cyaml_strerror(result), text);
-	if (!config)
-		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "%s is empty; gnomon-shim --help shows an example", path);
-	error = check(config, path, status);
-	if (error) {
-		gn_shim_config_free(config);
-		return error;
-	}
-	*out = config;
-	return 0;
+	return gn_yaml_load(&format, path, (void **)out, status);
 }
 
 static int check_access(const char *path, int mode, const char *what, struct gn_status *status)
@@ -240,11 +193,7 @@ int gn_shim_config_check_files(const struct gn_shim_config *c, struct gn_status 
 
 void gn_shim_config_free(struct gn_shim_config *config)
 {
-	cyaml_config_t cyaml;
-	char text[TEXT_SIZE];
-
-	if (config)
-		cyaml_free(loader(text, &cyaml), &config_schema, config, 0);
+	gn_yaml_free(&format, config);
 }
 
 struct gn_command_limits gn_shim_config_limits(const struct gn_shim_config *config)

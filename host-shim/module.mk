@@ -11,8 +11,8 @@ shim.service := host-shim/service.c host-shim/worker.c $(shim.observe) $(shim.ex
 XML_LIBS := -lxml2
 $(B)/obj/host-shim/domain_xml.o $(B)/san/host-shim/domain_xml.o: CFLAGS += -I/usr/include/libxml2
 
-$(eval $(call prog,gnomon-shim,host-shim/main.c host-shim/config.c $(shim.service) $(shim.host),\
-	-lvirt $(XML_LIBS) $(shim.observe.libs) -lcyaml -lsystemd $(NNG_LIBS) -lpthread))
+$(eval $(call prog,gnomon-shim,host-shim/main.c host-shim/config.c $(yaml.src) $(shim.service) $(shim.host),\
+	-lvirt $(XML_LIBS) $(shim.observe.libs) $(YAML_LIBS) -lsystemd $(NNG_LIBS) -lpthread))
 
 $(eval $(call test,shim_command,host-shim/command_test.c host-shim/command.c $(shim.core)))
 $(eval $(call test,shim_executor,host-shim/executor_test.c $(shim.pure) $(shim.core)))
@@ -30,7 +30,7 @@ $(eval $(call test,shim_libvirt,host-shim/libvirt_host_test.c $(shim.host) host-
 $(eval $(call test,shim_service,host-shim/service_test.c $(shim.service) $(shim.fake),\
 	-lsystemd $(shim.observe.libs) $(NNG_LIBS) $(XML_LIBS) -lpthread))
 $(eval $(call test,shim_config,host-shim/config_test.c host-shim/config.c host-shim/command.c \
-	$(bpf.src) $(shim.core),$(BPF_LIBS) -lcyaml))
+	$(bpf.src) $(yaml.src),$(BPF_LIBS) $(YAML_LIBS)))
 $(eval $(call prog,shim-qemu-client,host-shim/shim_qemu_client.c $(channel.src),$(NNG_LIBS) -lcmocka))
 FUZZ_CFLAGS_shim_xml := -I/usr/include/libxml2
 $(eval $(call fuzz,shim_xml,host-shim/domain_xml_fuzz.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))

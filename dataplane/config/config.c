@@ -1,16 +1,16 @@
 /* config.c - see config.h. */
 #include "dataplane/config/config.h"
 
-#include <cyaml/cyaml.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "firmware/yaml/yaml.h"
 
 #define TEXT(key, member, max)                                                                     \
 	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, STRUCT, member, 1,   \
 	                       max)
 #define NUMBER(key, member) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, STRUCT, member)
-#define FLAG(key, member)   CYAML_FIELD_BOOL(key, CYAML_FLAG_OPTIONAL, STRUCT, member)
+#define FLAG(key, member)   GN_YAML_BOOL(key, CYAML_FLAG_OPTIONAL, STRUCT, member)
 #define NEEDED(key, member, max)                                                                   \
 	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, STRUCT, member, 1, max)
 
@@ -80,29 +80,6 @@ static const cyaml_schema_value_t config_schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, STRUCT, config_fields)};
 #undef STRUCT
 
-#define MESSAGE_SIZE 256
-
-/* Keeps libcyaml's first error and the innermost place of the backtrace that follows. */
-static void keep_message(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-	char *text = context;
-	size_t used = strlen(text);
-
-	if (level < CYAML_LOG_ERROR || strstr(format, "Backtrace") || strstr(text, "(line"))
-		return;
-	vsnprintf(text + used, MESSAGE_SIZE - used, format, args);
-	text[strcspn(text, "\n")] = '\0';
-}
-
-static cyaml_config_t loader(char *text)
-{
-	text[0] = '\0';
-	return (cyaml_config_t){.log_fn = keep_message,
-	                        .log_ctx = text,
-	                        .mem_fn = cyaml_mem,
-	                        .log_level = CYAML_LOG_ERROR};
-}
-
 /* -1: out of memory. */
 static int set_default(char **field, const char *format, const char *argument)
 {
@@ -134,80 +111,51 @@ static int fill_defaults(struct gn_config *config)
 	       set_default(&config->telemetry_url, "ipc://%s/samples.ipc", config->run_dir);
 }
 
-static int check_number(const char *path, const char *key, uint32_t value, uint32_t min,
-                        uint32_t max, struct gn_status *status)
-{
-	if (value >= min && value <= max)
-		return 0;
-	return gn_status_set(status, GN_OUT_OF_RANGE, "%s: %s is %u; it must be %u to %u", path,
-	                     key, value, min, max);
-}
-
-static int check_url(const char *path, const char *key, const char *url, struct gn_status *status)
+static int check_url(const char *key, const char *url, struct gn_status *status)
 {
 	if (strncmp(url, "ipc:///", 7) == 0)
 		return 0;
 	return gn_status_set(status, GN_INVALID_ARGUMENT,
-	                     "%s: %s is '%s'; it must be a local socket, ipc:///path", path, key,
-	                     url);
+	                     "%s is '%s'; it must be a local socket, ipc:///path", key, url);
 }
 
-static int check(const char *path, const struct gn_config *config, struct gn_status *status)
+static int check(void *loaded, struct gn_status *status)
 {
-	int err = check_number(path, "period_ms", config->period_ms, 100, 60000, status);
+	struct gn_config *config = loaded;
+	int err;
 
-	if (!err)
-		err = check_number(path, "flows_per_vm", config->flows_per_vm, 64, 1u << 20,
-		                   status);
+	if (fill_defaults(config) != 0)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
+	err = gn_yaml_check_ranges(
+	        (const struct gn_yaml_range[]){
+	                {"period_ms", config->period_ms, 100, 60000},
+	                {"flows_per_vm", config->flows_per_vm, 64, 1u << 20},
+	                {"max_frame_bytes", config->max_frame_bytes, 1518, 9728},
+	        },
+	        3, status);
 	if (!err && (config->flows_per_vm & (config->flows_per_vm - 1)))
 		err = gn_status_set(status, GN_INVALID_ARGUMENT,
-		                    "%s: flows_per_vm is %u; it must be a power of two", path,
+		                    "flows_per_vm is %u; it must be a power of two",
 		                    config->flows_per_vm);
 	if (!err)
-		err = check_number(path, "max_frame_bytes", config->max_frame_bytes, 1518, 9728,
-		                   status);
+		err = check_url("control_url", config->control_url, status);
 	if (!err)
-		err = check_url(path, "control_url", config->control_url, status);
-	if (!err)
-		err = check_url(path, "telemetry_url", config->telemetry_url, status);
+		err = check_url("telemetry_url", config->telemetry_url, status);
 	return err;
 }
 
+static const struct gn_yaml_format format = {
+        .name = "gnomon-dataplane.yaml",
+        .schema = &config_schema,
+        .check = check,
+};
+
 int gn_config_load(const char *path, struct gn_config **out, struct gn_status *status)
 {
-	char text[MESSAGE_SIZE];
-	cyaml_config_t cyaml = loader(text);
-	struct gn_config *config = NULL;
-	cyaml_err_t failed;
-	int err;
-
-	failed = cyaml_load_file(path, &cyaml, &config_schema, (cyaml_data_t **)&config, NULL);
-	if (failed == CYAML_ERR_FILE_OPEN)
-		return gn_status_set(
-		        status, GN_NOT_FOUND,
-		        "%s: cannot be opened; give the path of a gnomon-dataplane.yaml", path);
-	if (failed != CYAML_OK || !config)
-		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s", path,
-		                     *text    ? text
-		                     : failed ? cyaml_strerror(failed)
-		                              : "it is empty");
-	if (fill_defaults(config) != 0)
-		err = gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
-	else
-		err = check(path, config, status);
-	if (err) {
-		gn_config_free(config);
-		return err;
-	}
-	*out = config;
-	return 0;
+	return gn_yaml_load(&format, path, (void **)out, status);
 }
 
 void gn_config_free(struct gn_config *config)
 {
-	char text[MESSAGE_SIZE];
-	cyaml_config_t cyaml = loader(text);
-
-	if (config)
-		cyaml_free(&cyaml, &config_schema, config, 0);
+	gn_yaml_free(&format, config);
 }

@@ -79,7 +79,7 @@ static const struct {
         {"board: [", ""},
         {"run_dir: /r\n", "board"},
         {"board: /b\nbaord: /c\n", "baord"},
-        {"board: /b\nperiod_ms: 99\n", "period_ms is 99; it must be 100 to 60000"},
+        {"board: /b\nperiod_ms: 99\n", "period_ms is 99; give 100 to 60000"},
         {"board: /b\nperiod_ms: -1\n", "period_ms"},
         {"board: /b\nperiod_ms: soon\n", "period_ms"},
         {"board: /b\nflows_per_vm: 100\n", "power of two"},

@@ -1,2 +1,2 @@
 $(eval $(call test,dataplane-config,dataplane/config/config_test.c dataplane/config/config.c \
-	firmware/core/status.c,-lcyaml -lyaml))
+	$(yaml.src),$(YAML_LIBS)))

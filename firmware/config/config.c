@@ -2,13 +2,13 @@
  * in set_defaults(), ranges in the check functions. */
 #include "firmware/config/config.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "firmware/core/text.h"
 #include "firmware/names/names.h"
+#include "firmware/yaml/yaml.h"
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
 #define POINTER  CYAML_FLAG_POINTER
@@ -56,7 +56,7 @@ static const cyaml_schema_value_t nic_schema = {
 static const cyaml_schema_field_t disk_fields[] = {
         NAME("name", POINTER, struct gn_config_disk, name),
         PATH("path", POINTER, struct gn_config_disk, path),
-        CYAML_FIELD_BOOL("read_only", OPTIONAL, struct gn_config_disk, read_only),
+        GN_YAML_BOOL("read_only", OPTIONAL, struct gn_config_disk, read_only),
         CYAML_FIELD_UINT("queues", OPTIONAL, struct gn_config_disk, queues),
         CYAML_FIELD_END,
 };
@@ -187,22 +187,9 @@ static int set_defaults(struct gn_config *c)
 
 /* ---- checks ------------------------------------------------------------------ */
 
-static int check_range(struct gn_status *status, const char *key, uint64_t value, uint64_t least,
-                       uint64_t most)
-{
-	if (value >= least && value <= most)
-		return 0;
-	return gn_status_set(status, GN_OUT_OF_RANGE, "%s is %llu; give %llu to %llu", key,
-	                     (unsigned long long)value, (unsigned long long)least,
-	                     (unsigned long long)most);
-}
-
 static int check_numbers(const struct gn_config *c, struct gn_status *status)
 {
-	const struct {
-		const char *key;
-		uint64_t value, least, most;
-	} ranges[] = {
+	const struct gn_yaml_range ranges[] = {
 	        {"period_ms", c->period_ms, 100, 60000},
 	        {"predict_period_ms", c->predict_period_ms, c->period_ms, 3600000},
 	        {"overcommit_milli", c->overcommit_milli, 100, 100000},
@@ -216,10 +203,8 @@ static int check_numbers(const struct gn_config *c, struct gn_status *status)
 	};
 	unsigned i;
 
-	for (i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-		if (check_range(status, ranges[i].key, ranges[i].value, ranges[i].least,
-		                ranges[i].most))
-			return -ERANGE;
+	if (gn_yaml_check_ranges(ranges, sizeof ranges / sizeof ranges[0], status))
+		return -ERANGE;
 	if (c->predict_period_ms % c->period_ms)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "predict_period_ms is %u; give a multiple of period_ms (%u)",
@@ -344,7 +329,7 @@ static int check_policy(const struct gn_config *c, const struct gn_config_policy
 	return 0;
 }
 
-static int check_devices(const struct gn_config_vm *vm, struct gn_status *status)
+static int check_devices(const struct gn_config_vm *vm, unsigned at, struct gn_status *status)
 {
 	unsigned i;
 
@@ -353,16 +338,16 @@ static int check_devices(const struct gn_config_vm *vm, struct gn_status *status
 		    vm->nics[i].queues > 8)
 			return gn_status_set(
 			        status, GN_INVALID_ARGUMENT,
-			        "%s: nic '%s': give a name of [a-z0-9], vlan 0 to 4094, "
-			        "queues 0 to 8",
-			        vm->name, vm->nics[i].name);
+			        "vms[%u].nics[%u] ('%s') is not right; give a name of [a-z0-9], "
+			        "vlan 0 to 4094, queues 0 to 8",
+			        at, i, vm->nics[i].name);
 	for (i = 0; i < vm->disks_count; i++)
 		if (!gn_name_is_device(vm->disks[i].name) || vm->disks[i].path[0] != '/' ||
 		    vm->disks[i].queues > 16)
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
-			                     "%s: disk '%s': give a name of [a-z0-9], an absolute "
-			                     "path, queues 0 to 16",
-			                     vm->name, vm->disks[i].name);
+			                     "vms[%u].disks[%u] ('%s') is not right; give a "
+			                     "name of [a-z0-9], an absolute path, queues 0 to 16",
+			                     at, i, vm->disks[i].name);
 	return 0;
 }
 
@@ -372,7 +357,9 @@ static int check_vms(const struct gn_config *c, struct gn_status *status)
 
 	for (i = 0; i < c->vms_count; i++) {
 		const struct gn_config_vm *vm = &c->vms[i];
+		char where[32];
 
+		snprintf(where, sizeof where, "vms[%u].policy", i);
 		if (!gn_name_is_vm(vm->name))
 			return gn_status_set(
 			        status, GN_INVALID_ARGUMENT,
@@ -381,51 +368,27 @@ static int check_vms(const struct gn_config *c, struct gn_status *status)
 			        i, vm->name, GN_NAME_ID_MAX);
 		for (k = 0; k < i; k++)
 			if (strcmp(vm->name, c->vms[k].name) == 0)
-				return gn_status_set(status, GN_INVALID_ARGUMENT,
-				                     "%s is listed twice; remove one", vm->name);
-		if (check_devices(vm, status) || check_policy(c, vm->policy, vm->name, status))
+				return gn_status_set(
+				        status, GN_INVALID_ARGUMENT,
+				        "vms[%u].name is '%s', which is listed before; "
+				        "remove one",
+				        i, vm->name);
+		if (check_devices(vm, i, status) || check_policy(c, vm->policy, where, status))
 			return -EINVAL;
 	}
 	if (c->vms_count > c->max_vms)
 		return gn_status_set(status, GN_OUT_OF_RANGE,
-		                     "%u VMs are listed, max_vms is %u; raise it", c->vms_count,
-		                     c->max_vms);
+		                     "max_vms is %u, but %u VMs are listed; raise it", c->max_vms,
+		                     c->vms_count);
 	return check_policy(c, c->policy, "policy", status);
 }
 
 /* ---- loading ----------------------------------------------------------------- */
 
-/* Keeps libcyaml's first complaint and the innermost place of the backtrace after it. */
-struct complaint {
-	char text[GN_STATUS_MESSAGE_SIZE / 2];
-	bool has_place;
-};
-
-static void keep_message(cyaml_log_t level, void *context, const char *format, va_list args)
+static int check(void *loaded, struct gn_status *status)
 {
-	struct complaint *complaint = context;
-	size_t used = strlen(complaint->text);
+	struct gn_config *c = loaded;
 
-	if (level < CYAML_LOG_ERROR || strstr(format, "Backtrace") || complaint->has_place)
-		return;
-	complaint->has_place = used != 0;
-	vsnprintf(complaint->text + used, sizeof complaint->text - used, format, args);
-	complaint->text[strcspn(complaint->text, "\n")] = '\0';
-}
-
-static cyaml_config_t loader(struct complaint *complaint)
-{
-	*complaint = (struct complaint){0};
-	return (cyaml_config_t){
-	        .log_fn = keep_message,
-	        .log_ctx = complaint,
-	        .mem_fn = cyaml_mem,
-	        .log_level = CYAML_LOG_ERROR,
-	};
-}
-
-static int check_all(struct gn_config *c, struct gn_status *status)
-{
 	if (set_defaults(c))
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
 	if (check_numbers(c, status) || check_endpoints(c, status) || check_vms(c, status))
@@ -433,34 +396,18 @@ static int check_all(struct gn_config *c, struct gn_status *status)
 	return 0;
 }
 
+static const struct gn_yaml_format format = {
+        .name = "gnomond.yaml",
+        .schema = &config_schema,
+        .check = check,
+};
+
 int gn_config_load(const char *path, struct gn_config **out, struct gn_status *status)
 {
-	struct complaint complaint;
-	cyaml_config_t config = loader(&complaint);
-	struct gn_config *c = NULL;
-	struct gn_status why;
-	cyaml_err_t error =
-	        cyaml_load_file(path, &config, &config_schema, (cyaml_data_t **)&c, NULL);
-
-	if (error == CYAML_ERR_FILE_OPEN)
-		return gn_status_set(status, GN_NOT_FOUND,
-		                     "%s: cannot be opened: give the path of a gnomond.yaml", path);
-	if (error != CYAML_OK || !c)
-		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s%s", path,
-		                     complaint.text[0] == ' ' ? cyaml_strerror(error) : "",
-		                     complaint.text[0] ? complaint.text : "is empty");
-	if (check_all(c, &why)) {
-		gn_config_free(c);
-		return gn_status_set(status, why.code, "%s: %.400s", path, why.message);
-	}
-	*out = c;
-	return 0;
+	return gn_yaml_load(&format, path, (void **)out, status);
 }
 
 void gn_config_free(struct gn_config *config)
 {
-	struct complaint complaint;
-	cyaml_config_t loading = loader(&complaint);
-
-	cyaml_free(&loading, &config_schema, config, 0);
+	gn_yaml_free(&format, config);
 }

@@ -1,15 +1,12 @@
 /* config.c - the schema, defaults and checks (config.h). */
 #include "firmware/console/config.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include "firmware/yaml/yaml.h"
 
-#define MESSAGE_SIZE 256
-#define OPTIONAL     CYAML_FLAG_OPTIONAL
+#define OPTIONAL CYAML_FLAG_OPTIONAL
 
 #define TEXT(type, key, flags)                                                                     \
 	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | (flags), struct type, key, 1, 1000)
@@ -34,24 +31,6 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_console_config, fields),
 };
-
-/* Keeps what cyaml says first, and in which field that was. */
-static void keep_message(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-	char *text = context, more[MESSAGE_SIZE / 2];
-	const char *field;
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	vsnprintf(more, sizeof more, format, args);
-#pragma GCC diagnostic pop
-	more[strcspn(more, "\n")] = '\0';
-	field = strstr(more, "in mapping field");
-	if (!text[0])
-		snprintf(text, MESSAGE_SIZE, "%s", more);
-	else if (field && !strstr(text, "in mapping field"))
-		snprintf(text + strlen(text), MESSAGE_SIZE - strlen(text), ", %s", field);
-}
 
 static int set_default(char **field, const char *value)
 {
@@ -81,74 +60,49 @@ static bool starts(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
-static int check(const char *path, const struct gn_console_config *c, struct gn_status *status)
+static int check(void *loaded, struct gn_status *status)
 {
-	bool local = starts(c->listen, "http://127.0.0.1:") || starts(c->listen, "http://[::1]:");
+	struct gn_console_config *c = loaded;
+	bool local;
 
+	if (fill_defaults(c))
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
+	local = starts(c->listen, "http://127.0.0.1:") || starts(c->listen, "http://[::1]:");
 	if (!starts(c->listen, "https://") && !local)
 		return gn_status_set(
 		        status, GN_INVALID_ARGUMENT,
-		        "%s: listen is '%s'; it must be https://ADDRESS:PORT, since passwords "
+		        "listen is '%s'; it must be https://ADDRESS:PORT, since passwords "
 		        "travel here (http:// only at 127.0.0.1)",
-		        path, c->listen);
+		        c->listen);
 	if (!local && !c->tls)
 		return gn_status_set(
 		        status, GN_INVALID_ARGUMENT,
-		        "%s: tls is missing: give ca, cert and key, as 'gnomon-ca issue' makes "
-		        "them",
-		        path);
+		        "tls is missing: give ca, cert and key, as 'gnomon-ca issue' makes them");
 	if (local && c->tls)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "%s: tls is given, but listen is '%s'; make it https://", path,
+		                     "tls is given, but listen is '%s'; make it https://",
 		                     c->listen);
 	if (!starts(c->control_url, "ipc:///") || !starts(c->events_url, "ipc:///"))
 		return gn_status_set(
 		        status, GN_INVALID_ARGUMENT,
-		        "%s: control_url and events_url must be sockets of gnomond on this "
-		        "machine, ipc:///path",
-		        path);
+		        "control_url and events_url must be sockets of gnomond on this machine, "
+		        "ipc:///path");
 	return 0;
 }
 
-static cyaml_config_t loader(char *text)
-{
-	text[0] = '\0';
-	return (cyaml_config_t){.log_fn = keep_message,
-	                        .log_ctx = text,
-	                        .mem_fn = cyaml_mem,
-	                        .log_level = CYAML_LOG_ERROR};
-}
+static const struct gn_yaml_format format = {
+        .name = "gnomon-console.yaml",
+        .schema = &schema,
+        .check = check,
+};
 
 int gn_console_config_load(const char *path, struct gn_console_config **out,
                            struct gn_status *status)
 {
-	char text[MESSAGE_SIZE];
-	cyaml_config_t cyaml = loader(text);
-	struct gn_console_config *config = NULL;
-	cyaml_err_t failed;
-	int err;
-
-	failed = cyaml_load_file(path, &cyaml, &schema, (cyaml_data_t **)&config, NULL);
-	if (failed != CYAML_OK || !config)
-		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s", path,
-		                     text[0] ? text : cyaml_strerror(failed));
-	err = fill_defaults(config);
-	if (err)
-		gn_status_set(status, GN_RESOURCE_EXHAUSTED, "%s: out of memory", path);
-	else
-		err = check(path, config, status);
-	if (err)
-		gn_console_config_free(config);
-	else
-		*out = config;
-	return err;
+	return gn_yaml_load(&format, path, (void **)out, status);
 }
 
 void gn_console_config_free(struct gn_console_config *config)
 {
-	char text[MESSAGE_SIZE];
-	cyaml_config_t cyaml = loader(text);
-
-	if (config)
-		cyaml_free(&cyaml, &schema, config, 0);
+	gn_yaml_free(&format, config);
 }

@@ -1,16 +1,15 @@
 /* config.c - the schema, defaults and ranges (config.h). */
 #include "firmware/introspect/config.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "firmware/introspect/top.h"
+#include "firmware/yaml/yaml.h"
 
-#define MESSAGE_SIZE 256
-#define OPTIONAL     CYAML_FLAG_OPTIONAL
-#define N(array)     (sizeof(array) / sizeof(array)[0])
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define N(array) (sizeof(array) / sizeof(array)[0])
 
 #define TEXT(key)                                                                                  \
 	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | OPTIONAL, struct gn_introspect_config,   \
@@ -35,24 +34,6 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_introspect_config, fields),
 };
-
-/* Keeps what cyaml says first, and in which field that was. */
-static void keep_message(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-	char *text = context, more[MESSAGE_SIZE / 2];
-	const char *field;
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	vsnprintf(more, sizeof more, format, args);
-#pragma GCC diagnostic pop
-	more[strcspn(more, "\n")] = '\0';
-	field = strstr(more, "in mapping field");
-	if (!text[0])
-		snprintf(text, MESSAGE_SIZE, "%s", more);
-	else if (field && !strstr(text, "in mapping field"))
-		snprintf(text + strlen(text), MESSAGE_SIZE - strlen(text), ", %s", field);
-}
 
 static int set_text(char **field, const char *before, const char *after)
 {
@@ -96,12 +77,9 @@ static int fill_defaults(struct gn_introspect_config *c)
 	return err;
 }
 
-static int check(const char *path, const struct gn_introspect_config *c, struct gn_status *status)
+static int check_numbers(const struct gn_introspect_config *c, struct gn_status *status)
 {
-	const struct {
-		const char *key;
-		uint32_t value, min, max;
-	} ranges[] = {
+	const struct gn_yaml_range ranges[] = {
 	        {"period_ms", c->period_ms, 100, 60000},
 	        {"top", *c->top, 0, GN_TOP_MAX_N},
 	        {"max_processes", c->max_processes, 16, GN_WALK_MAX},
@@ -112,58 +90,35 @@ static int check(const char *path, const struct gn_introspect_config *c, struct 
 	        {"budget_kib", c->budget_kib, 64, 16777216},
 	};
 
-	for (unsigned i = 0; i < N(ranges); i++)
-		if (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max)
-			return gn_status_set(
-			        status, GN_OUT_OF_RANGE, "%s: %s is %u; it must be %u to %u", path,
-			        ranges[i].key, ranges[i].value, ranges[i].min, ranges[i].max);
-	if (strncmp(c->publish_url, "ipc:///", 7) != 0)
-		return gn_status_set(
-		        status, GN_INVALID_ARGUMENT,
-		        "%s: publish_url is '%s'; it must be a local socket, ipc:///path", path,
-		        c->publish_url);
-	return 0;
+	return gn_yaml_check_ranges(ranges, N(ranges), status);
 }
 
-static cyaml_config_t loader(char *text)
+static int check(void *loaded, struct gn_status *status)
 {
-	text[0] = '\0';
-	return (cyaml_config_t){.log_fn = keep_message,
-	                        .log_ctx = text,
-	                        .mem_fn = cyaml_mem,
-	                        .log_level = CYAML_LOG_ERROR};
+	struct gn_introspect_config *c = loaded;
+
+	if (fill_defaults(c))
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
+	if (strncmp(c->publish_url, "ipc:///", 7) != 0)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "publish_url is '%s'; it must be a local socket, ipc:///path",
+		                     c->publish_url);
+	return check_numbers(c, status);
 }
+
+static const struct gn_yaml_format format = {
+        .name = "gnomon-introspect.yaml",
+        .schema = &schema,
+        .check = check,
+};
 
 int gn_introspect_config_load(const char *path, struct gn_introspect_config **out,
                               struct gn_status *status)
 {
-	char text[MESSAGE_SIZE];
-	cyaml_config_t cyaml = loader(text);
-	struct gn_introspect_config *config = NULL;
-	cyaml_err_t failed;
-	int err;
-
-	failed = cyaml_load_file(path, &cyaml, &schema, (cyaml_data_t **)&config, NULL);
-	if (failed != CYAML_OK || !config)
-		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s", path,
-		                     text[0] ? text : cyaml_strerror(failed));
-	err = fill_defaults(config);
-	if (err)
-		gn_status_set(status, GN_RESOURCE_EXHAUSTED, "%s: out of memory", path);
-	else
-		err = check(path, config, status);
-	if (err)
-		gn_introspect_config_free(config);
-	else
-		*out = config;
-	return err;
+	return gn_yaml_load(&format, path, (void **)out, status);
 }
 
 void gn_introspect_config_free(struct gn_introspect_config *config)
 {
-	char text[MESSAGE_SIZE];
-	cyaml_config_t cyaml = loader(text);
-
-	if (config)
-		cyaml_free(&cyaml, &schema, config, 0);
+	gn_yaml_free(&format, config);
 }

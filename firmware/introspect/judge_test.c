@@ -245,7 +245,7 @@ static void loads_configurations(void **state)
 		const char *text, *says;
 	} bad[] = {
 	        {"run_dir: /r\ncolour: red\n", "colour"},
-	        {"period_ms: 99\n", "period_ms is 99; it must be 100 to 60000"},
+	        {"period_ms: 99\n", "period_ms is 99; give 100 to 60000"},
 	        {"top: 21\n", "top is 21"},
 	        {"period_ms: often\n", "period_ms"},
 	        {"publish_url: tcp://0.0.0.0:1\n", "publish_url is 'tcp://0.0.0.0:1'"},

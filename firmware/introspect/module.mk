@@ -7,8 +7,8 @@ introspect.src := $(introspect_read.src) $(addprefix firmware/introspect/,top.c 
 	observer.c)
 # The processes around it.
 introspect_shell.src := $(addprefix firmware/introspect/,sandbox.c child.c source.c publish.c service.c \
-	config.c dump.c print.c)
-INTROSPECT_LIBS = $(NNG_LIBS) -lbpf -lseccomp -lsystemd -lcyaml -lyaml
+	config.c dump.c print.c) $(yaml.src)
+INTROSPECT_LIBS = $(NNG_LIBS) -lbpf -lseccomp -lsystemd $(YAML_LIBS)
 $(eval $(call prog,gnomon-introspect,firmware/introspect/main.c $(introspect.src) \
 	$(introspect_shell.src) $(channel.src) $(core.src),$(INTROSPECT_LIBS)))
 
@@ -18,7 +18,7 @@ $(eval $(call test,introspect-memory,firmware/introspect/memory_test.c firmware/
 $(eval $(call test,introspect-reader,firmware/introspect/reader_test.c $(introspect_image.src) \
 	$(introspect.src),-lbpf))
 $(eval $(call test,introspect-judge,firmware/introspect/judge_test.c firmware/introspect/config.c \
-	$(introspect.src) firmware/core/status.c,-lbpf -lcyaml -lyaml))
+	$(introspect.src) $(yaml.src),-lbpf $(YAML_LIBS)))
 $(eval $(call fuzz,introspect,tests/introspect/introspect_fuzz.c $(introspect_image.src) \
 	$(introspect_read.src),-lbpf))
 $(eval $(call test,introspect-source,firmware/introspect/source_test.c firmware/introspect/source.c))

@@ -1,13 +1,13 @@
-/* connection.c - see connection.h. The only user of libcyaml here. */
+/* connection.c - see connection.h. */
 #include "tools/ctl/connection.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "firmware/yaml/yaml.h"
 #include "proto/gnomon/v1/control.pb-c.h"
 
 struct file {
@@ -30,24 +30,7 @@ struct gn_ctl_connection {
 	struct gn_channel_client *client;
 };
 
-static void keep_first(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-	char *text = context;
-
-	if (level < CYAML_LOG_ERROR || text[0])
-		return;
-	vsnprintf(text, 256, format, args);
-	text[strcspn(text, "\n")] = '\0';
-}
-
-static cyaml_config_t loader(char *text)
-{
-	text[0] = '\0';
-	return (cyaml_config_t){.log_fn = keep_first,
-	                        .log_ctx = text,
-	                        .mem_fn = cyaml_mem,
-	                        .log_level = CYAML_LOG_ERROR};
-}
+static const struct gn_yaml_format format = {.name = "ctl.yaml", .schema = &schema};
 
 /* The file named, or the usual one when it exists; "" for none. */
 static void find_file(const char *named, char *path, size_t size)
@@ -65,21 +48,10 @@ static void find_file(const char *named, char *path, size_t size)
 
 static int load_file(const char *named, struct file **out, struct gn_status *status)
 {
-	char path[4096], text[256];
-	cyaml_config_t config = loader(text);
-	cyaml_err_t error;
+	char path[4096];
 
 	find_file(named, path, sizeof path);
-	if (!path[0])
-		return 0;
-	error = cyaml_load_file(path, &config, &schema, (cyaml_data_t **)out, NULL);
-	if (error == CYAML_ERR_FILE_OPEN)
-		return gn_status_set(status, GN_NOT_FOUND, "%s: cannot be opened: check --config",
-		                     path);
-	if (error != CYAML_OK)
-		return gn_status_set(status, GN_INVALID_ARGUMENT, "%s: %s", path,
-		                     text[0] ? text : cyaml_strerror(error));
-	return 0;
+	return path[0] ? gn_yaml_load(&format, path, (void **)out, status) : 0;
 }
 
 static void fill(const char **setting, const char *from_file)
@@ -130,14 +102,10 @@ int gn_ctl_connection_create(const struct gn_ctl_settings *settings, struct gn_c
 
 void gn_ctl_connection_destroy(struct gn_ctl_connection *c)
 {
-	char text[256];
-	cyaml_config_t config = loader(text);
-
 	if (!c)
 		return;
 	gn_channel_client_destroy(c->client);
-	if (c->file)
-		cyaml_free(&config, &schema, c->file, 0);
+	gn_yaml_free(&format, c->file);
 	free(c);
 }
 

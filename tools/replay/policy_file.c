@@ -2,9 +2,8 @@
  * mistyped keys fail. */
 #include "tools/replay/policy_file.h"
 
-#include <cyaml/cyaml.h>
-#include <errno.h>
 #include <stdio.h>
+#include "firmware/yaml/yaml.h"
 
 static const cyaml_strval_t resources[] = {
         {"cpu", GN_RESOURCE_CPU},
@@ -39,22 +38,20 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct gn_policy_file, fields)};
 
-static const cyaml_config_t loader = {.log_fn = cyaml_log,
-                                      .mem_fn = cyaml_mem,
-                                      .log_level = CYAML_LOG_ERROR,
-                                      .flags = CYAML_CFG_DEFAULT};
+static const struct gn_yaml_format format = {.name = "policy file", .schema = &schema};
 
 int gn_policy_file_read(const char *path, struct gn_policy_file *out)
 {
 	struct gn_policy_file *read = NULL;
-	cyaml_err_t error = cyaml_load_file(path, &loader, &schema, (cyaml_data_t **)&read, NULL);
+	struct gn_status status;
+	int err = gn_yaml_load(&format, path, (void **)&read, &status);
 
-	if (error != CYAML_OK) {
-		fprintf(stderr, "gnomon-replay: policy %s: %s\n", path, cyaml_strerror(error));
-		return -EINVAL;
+	if (err) {
+		fprintf(stderr, "gnomon-replay: %s\n", status.message);
+		return err;
 	}
 	*out = *read;
-	cyaml_free(&loader, &schema, read, 0);
+	gn_yaml_free(&format, read);
 	return 0;
 }
 

@@ -1,0 +1,1 @@
+$(eval $(call test,yaml,firmware/yaml/yaml_test.c $(yaml.src),$(YAML_LIBS)))
