@@ -89,11 +89,11 @@ static uint64_t finish(const struct gn_execution_world *w, struct gn_execution *
 		gn_status_set(&e->journal_status, GN_RESOURCE_EXHAUSTED, "out of memory");
 		return 0;
 	}
-	pthread_mutex_lock(w->journal_lock);
+	gn_mutex_lock(w->journal_lock);
 	gn_journal_finish(w->journal, e->command.id, e->command.deadline_us, command,
 	                  (struct gn_journal_blob){result.data, result.size}, gn_clock_wall_us(),
 	                  &e->journal_status);
-	pthread_mutex_unlock(w->journal_lock);
+	gn_mutex_unlock(w->journal_lock);
 	free(result.data);
 	return 0;
 }
@@ -169,7 +169,7 @@ static enum lookup look_up(const struct gn_execution_world *w, struct gn_executi
 	enum lookup found = NEW;
 	struct gn_status status;
 
-	pthread_mutex_lock(w->journal_lock);
+	gn_mutex_lock(w->journal_lock);
 	entry = gn_journal_find(w->journal, e->command.id);
 	if (!entry) {
 		if (e->command.deadline_us <= gn_journal_forgotten_us(w->journal)) {
@@ -194,7 +194,7 @@ static enum lookup look_up(const struct gn_execution_world *w, struct gn_executi
 		e->result.repeated = entry->finished;
 		found = entry->finished ? ANSWERED : UNFINISHED;
 	}
-	pthread_mutex_unlock(w->journal_lock);
+	gn_mutex_unlock(w->journal_lock);
 	return found;
 }
 
@@ -207,11 +207,11 @@ static int begin(const struct gn_execution_world *w, struct gn_execution *e,
 
 	if (gn_wire_pack_result(&e->result, &noted))
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
-	pthread_mutex_lock(w->journal_lock);
+	gn_mutex_lock(w->journal_lock);
 	error = gn_journal_begin(w->journal, e->command.id, e->command.deadline_us, command,
 	                         (struct gn_journal_blob){noted.data, noted.size},
 	                         gn_clock_wall_us(), status);
-	pthread_mutex_unlock(w->journal_lock);
+	gn_mutex_unlock(w->journal_lock);
 	free(noted.data);
 	return error;
 }
@@ -376,9 +376,9 @@ static uint64_t void_it(const struct gn_execution_world *w, struct gn_execution 
 	struct gn_status status = {0};
 	int error;
 
-	pthread_mutex_lock(w->journal_lock);
+	gn_mutex_lock(w->journal_lock);
 	error = gn_journal_void(w->journal, e->command.id, &status);
-	pthread_mutex_unlock(w->journal_lock);
+	gn_mutex_unlock(w->journal_lock);
 	if (error) {
 		e->journal_status = status;
 		return answer(e, &status);

@@ -10,7 +10,7 @@
 #ifndef GN_SHIM_EXECUTION_H
 #define GN_SHIM_EXECUTION_H
 
-#include <pthread.h>
+#include "firmware/core/mutex.h"
 #include "host-shim/journal.h"
 #include "host-shim/libvirt_host.h"
 #include "host-shim/wire.h"
@@ -20,7 +20,7 @@
 struct gn_execution_world {
 	struct gn_host *host;
 	struct gn_journal *journal;
-	pthread_mutex_t *journal_lock;
+	struct gn_mutex *journal_lock;
 	const struct gn_command_limits *limits;
 	uint64_t verify_us; /* how long an effect may take to appear */
 	uint64_t settle_us; /* how long libvirtd may still be at a command whose caller died */

@@ -37,7 +37,7 @@ static const struct gn_command_limits limits = {
 };
 
 struct shim {
-	pthread_mutex_t lock;
+	struct gn_mutex lock;
 	struct gn_execution_world world;
 };
 
@@ -46,7 +46,7 @@ static struct fake_world *fake;
 static void shim_start(struct shim *shim)
 {
 	memset(shim, 0, sizeof *shim);
-	pthread_mutex_init(&shim->lock, NULL);
+	gn_mutex_init(&shim->lock);
 	fake_use(fake);
 	assert_int_equal(gn_host_create("fake", &shim->world.host, NULL), 0);
 	assert_int_equal(gn_journal_open(path, &shim->world.journal, NULL), 0);
@@ -60,7 +60,7 @@ static void shim_stop(struct shim *shim)
 {
 	gn_journal_close(shim->world.journal);
 	gn_host_destroy(shim->world.host);
-	pthread_mutex_destroy(&shim->lock);
+	gn_mutex_destroy(&shim->lock);
 }
 
 /* ---- commands as the card sends them ------------------------------------------------------------

@@ -15,13 +15,13 @@
 #define KEEPALIVE_COUNT      3
 /* ---- libvirt's event loop: keepalive, close and lifecycle callbacks ---------------------- */
 
+static struct gn_mutex events_lock = GN_MUTEX_INITIALIZER;
 static struct {
-	pthread_mutex_t lock;
 	unsigned users;
 	pthread_t thread;
 	int timer;
-	bool stop;
-} events = {.lock = PTHREAD_MUTEX_INITIALIZER, .timer = -1};
+} events GN_GUARDED_BY(events_lock) = {.timer = -1};
+static bool events_stop; /* owner: their thread, while it runs */
 
 static void ignore_error(void *context, virErrorPtr error)
 {
@@ -29,12 +29,12 @@ static void ignore_error(void *context, virErrorPtr error)
 
 static void stop_events(int timer, void *context)
 {
-	events.stop = true;
+	events_stop = true;
 }
 
 static void *run_events(void *context)
 {
-	while (!events.stop)
+	while (!events_stop)
 		if (virEventRunDefaultImpl() < 0)
 			break;
 	return NULL;
@@ -45,7 +45,7 @@ static int events_get(struct gn_status *status)
 	static bool registered;
 	int error = 0;
 
-	pthread_mutex_lock(&events.lock);
+	gn_mutex_lock(&events_lock);
 	if (!registered && (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0))
 		error = gn_status_set(status, GN_INTERNAL, "libvirt: %s", virGetLastErrorMessage());
 	if (!error && !registered) {
@@ -54,26 +54,26 @@ static int events_get(struct gn_status *status)
 		events.timer = virEventAddTimeout(-1, stop_events, NULL, NULL);
 	}
 	if (!error && events.users == 0) {
-		events.stop = false;
+		events_stop = false;
 		error = -pthread_create(&events.thread, NULL, run_events, NULL);
 		if (error)
 			gn_status_set(status, GN_INTERNAL, "no thread for libvirt's events");
 	}
 	if (!error)
 		events.users++;
-	pthread_mutex_unlock(&events.lock);
+	gn_mutex_unlock(&events_lock);
 	return error;
 }
 
 static void events_put(void)
 {
-	pthread_mutex_lock(&events.lock);
+	gn_mutex_lock(&events_lock);
 	if (--events.users == 0) {
 		virEventUpdateTimeout(events.timer, 0);
 		pthread_join(events.thread, NULL);
 		virEventUpdateTimeout(events.timer, -1);
 	}
-	pthread_mutex_unlock(&events.lock);
+	gn_mutex_unlock(&events_lock);
 }
 
 /* ---- errors ------------------------------------------------------------------------------ */
@@ -139,10 +139,10 @@ static void on_close(virConnectPtr conn, int reason, void *context)
 {
 	struct gn_host *host = context;
 
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	snprintf(host->last_error, sizeof host->last_error, "libvirtd closed the connection");
 	gn_stats_cache_clear(&host->cache);
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 }
 
 static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int detail,
@@ -152,9 +152,9 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int 
 	char uuid[VIR_UUID_STRING_BUFLEN];
 
 	if (virDomainGetUUIDString(domain, uuid) == 0) {
-		pthread_mutex_lock(&host->lock);
+		gn_mutex_lock(&host->lock);
 		gn_stats_cache_forget(&host->cache, uuid);
-		pthread_mutex_unlock(&host->lock);
+		gn_mutex_unlock(&host->lock);
 	}
 	return 0;
 }
@@ -186,6 +186,8 @@ static void close_connection(virConnectPtr conn, int event_id)
 	virConnectClose(conn);
 }
 
+static virConnectPtr reopen(struct gn_host *host) GN_REQUIRES(host->lock);
+
 /* Opens without the lock, since it may hang; others meanwhile fail at once. */
 static virConnectPtr reopen(struct gn_host *host)
 {
@@ -195,10 +197,10 @@ static virConnectPtr reopen(struct gn_host *host)
 
 	host->conn = NULL;
 	host->opening = true;
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 	close_connection(old, old_event);
 	conn = open_connection(host, &event, &why);
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	host->opening = false;
 	host->conn = conn;
 	host->event_id = event;
@@ -222,7 +224,7 @@ virConnectPtr gn_libvirt_acquire(struct gn_host *host, struct gn_status *status)
 	uint64_t now_us = gn_clock_monotonic_us();
 	virConnectPtr conn;
 
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	conn = host->conn;
 	if ((!conn || virConnectIsAlive(conn) == 0) && !host->opening &&
 	    now_us >= host->next_try_us)
@@ -235,7 +237,7 @@ virConnectPtr gn_libvirt_acquire(struct gn_host *host, struct gn_status *status)
 		gn_status_set(status, GN_UNAVAILABLE, "no connection to libvirt at %s: %.300s",
 		              host->uri,
 		              host->last_error[0] ? host->last_error : "still connecting");
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 	return conn;
 }
 
@@ -254,7 +256,7 @@ int gn_host_create(const char *uri, struct gn_host **out, struct gn_status *stat
 		free(host);
 		return error;
 	}
-	pthread_mutex_init(&host->lock, NULL);
+	gn_mutex_init(&host->lock);
 	host->event_id = -1;
 	host->backoff_us = BACKOFF_MIN_US;
 	*out = host;
@@ -268,7 +270,7 @@ void gn_host_destroy(struct gn_host *host)
 	close_connection(host->conn, host->event_id);
 	events_put();
 	gn_stats_cache_clear(&host->cache);
-	pthread_mutex_destroy(&host->lock);
+	gn_mutex_destroy(&host->lock);
 	free(host->uri);
 	free(host);
 }
@@ -277,17 +279,17 @@ bool gn_host_connected(struct gn_host *host)
 {
 	bool connected;
 
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	connected = host->conn && virConnectIsAlive(host->conn) == 1;
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 	return connected;
 }
 
 void gn_host_last_error(struct gn_host *host, char *out, size_t size)
 {
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	snprintf(out, size, "%s", host->last_error);
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 }
 
 /* ---- the host ------------------------------------------------------------------------------- */
@@ -324,20 +326,20 @@ static bool runs_kvm(struct gn_host *host, virConnectPtr conn)
 	bool any, kvm, known;
 	char *capabilities;
 
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	kvm = gn_stats_cache_kvm(&host->cache, &any);
 	known = any || host->kvm_known;
 	if (!any)
 		kvm = host->kvm;
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 	if (known)
 		return kvm;
 	capabilities = virConnectGetCapabilities(conn);
 	kvm = capabilities && strstr(capabilities, "<domain type='kvm'");
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	host->kvm_known = capabilities != NULL;
 	host->kvm = kvm;
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 	free(capabilities);
 	return kvm;
 }

@@ -4,16 +4,16 @@
 #ifndef GN_SHIM_LIBVIRT_INTERNAL_H
 #define GN_SHIM_LIBVIRT_INTERNAL_H
 
-#include <pthread.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
+#include "firmware/core/mutex.h"
 #include "host-shim/libvirt_host.h"
 #include "host-shim/stats_cache.h"
 
 struct gn_host {
 	char *uri;
-	pthread_mutex_t lock; /* everything below */
+	struct gn_mutex lock; /* everything below */
 	virConnectPtr conn;
 	bool opening; /* somebody is at it, without the lock */
 	int event_id;

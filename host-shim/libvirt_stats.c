@@ -153,14 +153,14 @@ static void learn(struct gn_host *host, virDomainPtr domain)
 
 	if (virDomainGetUUIDString(domain, uuid) < 0)
 		return;
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	known = gn_stats_cache_find(&host->cache, uuid, (unsigned)id) != NULL;
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 	if (known || gn_libvirt_describe(domain, &d, NULL))
 		return;
-	pthread_mutex_lock(&host->lock);
+	gn_mutex_lock(&host->lock);
 	gn_stats_cache_add(&host->cache, uuid, (unsigned)id, &d);
-	pthread_mutex_unlock(&host->lock);
+	gn_mutex_unlock(&host->lock);
 }
 
 static size_t read_records(struct gn_host *host, virDomainStatsRecordPtr *records, int n,
@@ -173,9 +173,9 @@ static size_t read_records(struct gn_host *host, virDomainStatsRecordPtr *record
 		bool known;
 
 		learn(host, records[i]->dom);
-		pthread_mutex_lock(&host->lock);
+		gn_mutex_lock(&host->lock);
 		known = read_record(host, records[i], &out[n_out]);
-		pthread_mutex_unlock(&host->lock);
+		gn_mutex_unlock(&host->lock);
 		if (!known)
 			continue;
 		if (!out[n_out].allocation.vcpus)

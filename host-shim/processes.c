@@ -6,13 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "firmware/core/clock.h"
+#include "firmware/core/mutex.h"
 #include "host-shim/qemu_process.h"
 
 #define SEARCH_US 1000000u
@@ -27,7 +27,7 @@ struct found {
 };
 
 struct gn_processes {
-	pthread_mutex_t lock;   /* everything below */
+	struct gn_mutex lock;   /* everything below */
 	struct gn_tasks *tasks; /* NULL: cannot be read, because of 'why' */
 	struct gn_status why;
 	struct found found[MAX_FOUND];
@@ -166,7 +166,7 @@ int gn_processes_create(struct gn_processes **out, struct gn_status *status)
 
 	if (!p)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
-	pthread_mutex_init(&p->lock, NULL);
+	gn_mutex_init(&p->lock);
 	if (gn_tasks_open(&p->tasks, &p->why))
 		p->tasks = NULL;
 	*out = p;
@@ -178,7 +178,7 @@ void gn_processes_destroy(struct gn_processes *p)
 	if (!p)
 		return;
 	gn_tasks_close(p->tasks);
-	pthread_mutex_destroy(&p->lock);
+	gn_mutex_destroy(&p->lock);
 	free(p);
 }
 
@@ -194,9 +194,9 @@ int gn_processes_find(struct gn_processes *p, const char *vm, uint32_t *out,
 {
 	int error;
 
-	pthread_mutex_lock(&p->lock);
+	gn_mutex_lock(&p->lock);
 	error = find_one(p, vm, out, status);
-	pthread_mutex_unlock(&p->lock);
+	gn_mutex_unlock(&p->lock);
 	return error;
 }
 
@@ -208,7 +208,7 @@ int gn_processes_threads(struct gn_processes *p, const char *vm, struct gn_tasks
 
 	if (error)
 		return error;
-	pthread_mutex_lock(&p->lock);
+	gn_mutex_lock(&p->lock);
 	error = find_one(p, vm, &process, status);
 	if (!error) {
 		error = gn_tasks_read(p->tasks, &process, 1, out, n_out);
@@ -216,7 +216,7 @@ int gn_processes_threads(struct gn_processes *p, const char *vm, struct gn_tasks
 			gn_status_set(status, GN_INTERNAL, "reading the threads of %u: %s", process,
 			              strerror(-error));
 	}
-	pthread_mutex_unlock(&p->lock);
+	gn_mutex_unlock(&p->lock);
 	return error;
 }
 
@@ -246,10 +246,10 @@ void gn_processes_fill(struct gn_processes *p, struct gn_vm_stats *vms, size_t n
 
 	if (!p->tasks)
 		return;
-	pthread_mutex_lock(&p->lock);
+	gn_mutex_lock(&p->lock);
 	for (i = 0; i < n && n_ids < MAX_FOUND; i++)
 		if (find_one(p, vms[i].name, &ids[n_ids], NULL) == 0)
 			n_ids++;
 	fill(p, vms, n, ids, n_ids);
-	pthread_mutex_unlock(&p->lock);
+	gn_mutex_unlock(&p->lock);
 }

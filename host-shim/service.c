@@ -62,7 +62,7 @@ struct gn_service {
 	struct gn_service_config config;
 	struct gn_host *host;
 	struct gn_journal *journal;
-	pthread_mutex_t journal_lock;
+	struct gn_mutex journal_lock;
 	struct gn_execution_world world;
 	struct gn_worker_pool *commands, *queries;
 	struct gn_observe_calls *observe;
@@ -702,7 +702,7 @@ int gn_service_create(const struct gn_service_config *config, sd_event *event,
 	s->config = *config;
 	s->started_us = gn_clock_wall_us();
 	s->log_limit.burst = 20;
-	pthread_mutex_init(&s->journal_lock, NULL);
+	gn_mutex_init(&s->journal_lock);
 	error = gn_observe_calls_create(config->observe, event, &s->observe, status);
 	if (!error)
 		error = create_parts(s, status);
@@ -764,7 +764,7 @@ unsigned gn_service_destroy(struct gn_service *s)
 		operation_free(s->operations);
 	gn_host_destroy(s->host);
 	gn_journal_close(s->journal);
-	pthread_mutex_destroy(&s->journal_lock);
+	gn_mutex_destroy(&s->journal_lock);
 	free(s);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "firmware/core/mutex.h"
 
 struct job {
 	struct job *next;
@@ -25,7 +26,7 @@ struct gn_worker_pool {
 	int fd;
 	unsigned max_jobs;
 	unsigned n_jobs;      /* owner only */
-	pthread_mutex_t lock; /* what follows */
+	struct gn_mutex lock; /* what follows */
 	pthread_cond_t work;
 	pthread_cond_t idle; /* a thread ended */
 	struct list waiting;
@@ -64,22 +65,22 @@ static void *run_jobs(void *context)
 	struct gn_worker_pool *pool = context;
 	struct job *job;
 
-	pthread_mutex_lock(&pool->lock);
+	gn_mutex_lock(&pool->lock);
 	while (!pool->stop) {
 		job = list_pop(&pool->waiting);
 		if (!job) {
-			pthread_cond_wait(&pool->work, &pool->lock);
+			gn_mutex_wait(&pool->lock, &pool->work);
 			continue;
 		}
-		pthread_mutex_unlock(&pool->lock);
+		gn_mutex_unlock(&pool->lock);
 		job->run(job->context);
-		pthread_mutex_lock(&pool->lock);
+		gn_mutex_lock(&pool->lock);
 		list_push(&pool->finished, job);
 		eventfd_write(pool->fd, 1);
 	}
 	pool->n_alive--;
 	pthread_cond_signal(&pool->idle);
-	pthread_mutex_unlock(&pool->lock);
+	gn_mutex_unlock(&pool->lock);
 	return NULL;
 }
 
@@ -107,7 +108,7 @@ int gn_worker_create(unsigned n_threads, unsigned max_jobs, struct gn_worker_poo
 	pool->max_jobs = max_jobs;
 	list_init(&pool->waiting);
 	list_init(&pool->finished);
-	pthread_mutex_init(&pool->lock, NULL);
+	gn_mutex_init(&pool->lock);
 	pthread_cond_init(&pool->work, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -116,10 +117,10 @@ int gn_worker_create(unsigned n_threads, unsigned max_jobs, struct gn_worker_poo
 	pool->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pool->fd < 0)
 		error = -errno;
-	pthread_mutex_lock(&pool->lock);
+	gn_mutex_lock(&pool->lock);
 	for (; !error && pool->n_alive < n_threads; pool->n_alive += !error)
 		error = start_thread(pool);
-	pthread_mutex_unlock(&pool->lock);
+	gn_mutex_unlock(&pool->lock);
 	if (error) {
 		gn_worker_destroy(pool, 1000);
 		return error;
@@ -150,10 +151,10 @@ int gn_worker_submit(struct gn_worker_pool *pool, gn_worker_fn *run, gn_worker_f
 		return -ENOMEM;
 	*job = (struct job){NULL, run, done, context};
 	pool->n_jobs++;
-	pthread_mutex_lock(&pool->lock);
+	gn_mutex_lock(&pool->lock);
 	list_push(&pool->waiting, job);
 	pthread_cond_signal(&pool->work);
-	pthread_mutex_unlock(&pool->lock);
+	gn_mutex_unlock(&pool->lock);
 	return 0;
 }
 
@@ -164,9 +165,9 @@ void gn_worker_process(struct gn_worker_pool *pool)
 
 	eventfd_read(pool->fd, &ignored);
 	for (;;) {
-		pthread_mutex_lock(&pool->lock);
+		gn_mutex_lock(&pool->lock);
 		job = list_pop(&pool->finished);
-		pthread_mutex_unlock(&pool->lock);
+		gn_mutex_unlock(&pool->lock);
 		if (!job)
 			return;
 		pool->n_jobs--;
@@ -188,14 +189,13 @@ static unsigned wait_threads(struct gn_worker_pool *pool, unsigned wait_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	pthread_mutex_lock(&pool->lock);
+	gn_mutex_lock(&pool->lock);
 	pool->stop = true;
 	pthread_cond_broadcast(&pool->work);
-	while (pool->n_alive &&
-	       pthread_cond_timedwait(&pool->idle, &pool->lock, &until) != ETIMEDOUT)
+	while (pool->n_alive && gn_mutex_wait_until(&pool->lock, &pool->idle, &until) != ETIMEDOUT)
 		;
 	left = pool->n_alive;
-	pthread_mutex_unlock(&pool->lock);
+	gn_mutex_unlock(&pool->lock);
 	return left;
 }
 
@@ -207,10 +207,10 @@ unsigned gn_worker_destroy(struct gn_worker_pool *pool, unsigned wait_ms)
 	if (!pool)
 		return 0;
 	left = wait_threads(pool, wait_ms);
-	pthread_mutex_lock(&pool->lock);
+	gn_mutex_lock(&pool->lock);
 	while ((job = list_pop(&pool->waiting)))
 		list_push(&pool->finished, job);
-	pthread_mutex_unlock(&pool->lock);
+	gn_mutex_unlock(&pool->lock);
 	if (pool->fd >= 0)
 		gn_worker_process(pool);
 	if (left)
@@ -219,7 +219,7 @@ unsigned gn_worker_destroy(struct gn_worker_pool *pool, unsigned wait_ms)
 		close(pool->fd);
 	pthread_cond_destroy(&pool->work);
 	pthread_cond_destroy(&pool->idle);
-	pthread_mutex_destroy(&pool->lock);
+	gn_mutex_destroy(&pool->lock);
 	free(pool);
 	return 0;
 }

@@ -312,11 +312,11 @@ static bool pause_watch(struct gn_channel_endpoint *endpoint)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000l;
 	}
-	pthread_mutex_lock(&endpoint->mutex);
+	gn_mutex_lock(&endpoint->mutex);
 	if (!endpoint->stopping)
-		pthread_cond_timedwait(&endpoint->cond, &endpoint->mutex, &until);
+		gn_mutex_wait_until(&endpoint->mutex, &endpoint->cond, &until);
 	stopping = endpoint->stopping;
-	pthread_mutex_unlock(&endpoint->mutex);
+	gn_mutex_unlock(&endpoint->mutex);
 	return !stopping;
 }
 
@@ -337,7 +337,7 @@ static int start_guard(struct gn_channel_endpoint *endpoint, struct gn_status *s
 	sigset_t all, before;
 	int rc;
 
-	pthread_mutex_init(&endpoint->mutex, NULL);
+	gn_mutex_init(&endpoint->mutex);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&endpoint->cond, &attributes);
@@ -504,13 +504,13 @@ void gn_channel_endpoint_stop(struct gn_channel_endpoint *endpoint)
 {
 	if (!endpoint->started)
 		return;
-	pthread_mutex_lock(&endpoint->mutex);
+	gn_mutex_lock(&endpoint->mutex);
 	endpoint->stopping = true;
 	pthread_cond_signal(&endpoint->cond);
-	pthread_mutex_unlock(&endpoint->mutex);
+	gn_mutex_unlock(&endpoint->mutex);
 	pthread_join(endpoint->thread, NULL);
 	pthread_cond_destroy(&endpoint->cond);
-	pthread_mutex_destroy(&endpoint->mutex);
+	gn_mutex_destroy(&endpoint->mutex);
 	endpoint->started = false;
 }
 

@@ -13,6 +13,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
+#include "firmware/core/mutex.h"
 #include "proto/channel.h"
 
 /* nng closes the connection when a message is larger than this, which tells its sender
@@ -90,7 +91,7 @@ struct gn_channel_endpoint {
 	} watch;
 	/* The guard itself. */
 	pthread_t thread;
-	pthread_mutex_t mutex; /* protects 'stopping' */
+	struct gn_mutex mutex; /* protects 'stopping' */
 	pthread_cond_t cond;
 	bool stopping;
 	bool started;

@@ -18,7 +18,7 @@ static void free_device(struct gn_blk *blk)
 	if (blk->timer_fd >= 0)
 		close(blk->timer_fd);
 	sem_destroy(&blk->drained);
-	pthread_mutex_destroy(&blk->lock);
+	gn_mutex_destroy(&blk->lock);
 	free(blk->name);
 	free(blk->socket_path);
 	free(blk->replica_problem);
@@ -79,7 +79,7 @@ static struct gn_blk *allocate(struct gn_worker *worker, const struct gn_blk_con
 	blk->clone_hold_us =
 	        (config->clone_hold_ms ? config->clone_hold_ms : CLONE_HOLD_MS) * 1000ull;
 	sem_init(&blk->drained, 0, 0);
-	pthread_mutex_init(&blk->lock, NULL);
+	gn_mutex_init(&blk->lock);
 	for (unsigned i = 0; i < GN_BLK_MAX_QUEUES; i++) {
 		blk->queues[i].blk = blk;
 		blk->queues[i].index = i;

@@ -361,14 +361,14 @@ static int enter(struct gn_blk_clone *clone)
 	struct gn_blk *blk = clone->blk;
 	int err = 0;
 
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	if (blk->clone || blk->is_closing)
 		err = -EBUSY;
 	else
 		err = -pthread_create(&clone->thread, NULL, run, clone);
 	if (!err)
 		blk->clone = clone;
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	return err;
 }
 
@@ -441,9 +441,9 @@ int gn_blk_clone_finish(struct gn_blk_clone *clone, struct gn_blk_clone_result *
 	int err;
 
 	pthread_join(clone->thread, NULL);
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	blk->clone = NULL;
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	err = clone->error;
 	if (err)
 		report(blk, clone->target, err, clone->what, status);

@@ -14,7 +14,6 @@
 #ifndef GN_DATAPLANE_BLK_DEVICE_H
 #define GN_DATAPLANE_BLK_DEVICE_H
 
-#include <pthread.h>
 #include <semaphore.h>
 #include "dataplane/blk/blk.h"
 #include "dataplane/blk/inflight.h"
@@ -22,6 +21,7 @@
 #include "dataplane/blk/ring.h"
 #include "dataplane/volume/volume.h"
 #include "dataplane/worker/worker.h"
+#include "firmware/core/mutex.h"
 
 #define GN_BLK_MAX_RING 1024u
 #define GN_BLK_DEPTH    1024u /* requests in the store at once */
@@ -107,7 +107,7 @@ struct gn_blk {
 	sem_t drained;
 
 	/* Under 'lock': rte_vhost's thread against destroy and clone. */
-	pthread_mutex_t lock;
+	struct gn_mutex lock; /* order: see vhost.c */
 	bool is_stopped;
 	bool is_closing;
 	bool is_reserved;           /* no front end may come ... */
@@ -132,8 +132,8 @@ void gn_blk_release(struct gn_blk *blk);
 
 /* The hand-overs; with 'lock' held, on any thread but the lcore. stop waits until nothing
  * is in flight; both do nothing when it is so already. */
-void gn_blk_stop(struct gn_blk *blk);
-void gn_blk_run(struct gn_blk *blk);
+void gn_blk_stop(struct gn_blk *blk) GN_REQUIRES(blk->lock);
+void gn_blk_run(struct gn_blk *blk) GN_REQUIRES(blk->lock);
 
 /* Counts a malformed message or ring; on any thread but the lcore. */
 void gn_blk_count_rejected(struct gn_blk *blk);

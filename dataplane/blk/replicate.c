@@ -335,7 +335,7 @@ static void put_volume(struct gn_blk *blk, struct gn_volume *volume)
 {
 	bool ran;
 
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	ran = !blk->is_stopped;
 	gn_blk_stop(blk);
 	gn_blk_stop_users(blk);
@@ -343,7 +343,7 @@ static void put_volume(struct gn_blk *blk, struct gn_volume *volume)
 	gn_blk_run_users(blk);
 	if (ran)
 		gn_blk_run(blk);
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 }
 
 static void set_problem(struct gn_blk *blk, const char *text)

@@ -181,7 +181,7 @@ int gn_blk_attach(struct gn_blk *blk, struct gn_blk_user *user, struct gn_status
 {
 	int err;
 
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	err = may_attach(blk, user, status);
 	if (!err && !blk->n_users && run_users(blk) != 0)
 		err = gn_status_set(status, GN_RESOURCE_EXHAUSTED,
@@ -194,7 +194,7 @@ int gn_blk_attach(struct gn_blk *blk, struct gn_blk_user *user, struct gn_status
 			blk->is_reserved = false;
 		}
 	}
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	return err;
 }
 
@@ -204,21 +204,21 @@ void gn_blk_detach(struct gn_blk_user *user)
 
 	if (!blk)
 		return;
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	if (blk->n_users == 1)
 		gn_blk_stop_users(blk);
 	blk->n_users--;
 	if (blk->writer == user)
 		blk->writer = NULL;
 	user->blk = NULL;
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 }
 
 void gn_blk_unreserve(struct gn_blk *blk)
 {
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	blk->is_reserved = false;
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 }
 
 struct gn_worker *gn_blk_worker(const struct gn_blk *blk)

@@ -64,24 +64,32 @@ struct message {
 	} payload;
 } __attribute__((packed));
 
-/* Devices by socket (to find a connection's) and by connection. */
+/* Devices by socket (to find a connection's) and by connection. Lock order: this one, a
+ * device's, then those of guard and ram. */
+static struct gn_mutex registry_lock = GN_MUTEX_INITIALIZER;
 static struct {
-	pthread_mutex_t lock;
 	struct gn_blk *by_vid[RTE_MAX_VHOST_DEVICE];
 	struct gn_blk **open;
 	size_t n_open;
-} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} registry GN_GUARDED_BY(registry_lock);
 
 static struct gn_blk *of_vid(int vid)
 {
 	struct gn_blk *blk = NULL;
 
-	pthread_mutex_lock(&registry.lock);
+	gn_mutex_lock(&registry_lock);
 	if (vid >= 0 && vid < RTE_MAX_VHOST_DEVICE)
 		blk = registry.by_vid[vid];
-	pthread_mutex_unlock(&registry.lock);
+	gn_mutex_unlock(&registry_lock);
 	return blk;
 }
+
+/* A device's lock is held by its callers. */
+static enum rte_vhost_msg_result set_inflight(struct gn_blk *blk, struct gn_guard_message *message)
+        GN_REQUIRES(blk->lock);
+static void prepare_change(struct gn_blk *blk, const struct message *message)
+        GN_REQUIRES(blk->lock);
+static int adopt(struct gn_blk *blk, int vid) GN_REQUIRES(registry_lock) GN_REQUIRES(blk->lock);
 
 /* ---- messages ---------------------------------------------------------------- */
 
@@ -216,7 +224,7 @@ static enum rte_vhost_msg_result on_before(int vid, void *msg)
 		gn_blk_count_rejected(blk);
 		return RTE_VHOST_MSG_RESULT_ERR;
 	}
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	prepare_change(blk, message);
 	switch (message->request) {
 	case GET_CONFIG:
@@ -237,7 +245,7 @@ static enum rte_vhost_msg_result on_before(int vid, void *msg)
 	default:
 		break;
 	}
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	return result;
 }
 
@@ -248,7 +256,7 @@ static enum rte_vhost_msg_result on_after(int vid, void *msg)
 
 	if (!blk)
 		return RTE_VHOST_MSG_RESULT_ERR;
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	blk->in_message = false;
 	if (message->request == SET_MEM_TABLE) {
 		blk->has_memory = true;
@@ -257,7 +265,7 @@ static enum rte_vhost_msg_result on_after(int vid, void *msg)
 	if (message->request == GET_INFLIGHT_FD)
 		close(blk->sent_fd);
 	gn_blk_run(blk);
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
@@ -268,7 +276,7 @@ static const struct rte_vhost_user_extern_ops message_ops = {
         .post_msg_handle = on_after,
 };
 
-static struct gn_blk *of_socket(const char *path)
+GN_REQUIRES(registry_lock) static struct gn_blk *of_socket(const char *path)
 {
 	for (size_t i = 0; i < registry.n_open; i++)
 		if (!strcmp(registry.open[i]->socket_path, path))
@@ -308,14 +316,14 @@ static int on_connect(int vid)
 
 	if (rte_vhost_get_ifname(vid, path, sizeof path) != 0)
 		return -1;
-	pthread_mutex_lock(&registry.lock);
+	gn_mutex_lock(&registry_lock);
 	blk = of_socket(path);
 	if (blk) {
-		pthread_mutex_lock(&blk->lock);
+		gn_mutex_lock(&blk->lock);
 		err = adopt(blk, vid);
-		pthread_mutex_unlock(&blk->lock);
+		gn_mutex_unlock(&blk->lock);
 	}
-	pthread_mutex_unlock(&registry.lock);
+	gn_mutex_unlock(&registry_lock);
 	return err;
 }
 
@@ -326,15 +334,15 @@ static void on_disconnect(int vid)
 	gn_guard_close(vid);
 	if (!blk)
 		return;
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	gn_blk_stop(blk);
 	gn_blk_inflight_unmap(&blk->inflight);
 	gn_ram_revoke(blk->socket_path);
 	blk->vid = -1;
-	pthread_mutex_unlock(&blk->lock);
-	pthread_mutex_lock(&registry.lock);
+	gn_mutex_unlock(&blk->lock);
+	gn_mutex_lock(&registry_lock);
 	registry.by_vid[vid] = NULL;
-	pthread_mutex_unlock(&registry.lock);
+	gn_mutex_unlock(&registry_lock);
 }
 
 static int on_ring_state(int vid, uint16_t index, int enable)
@@ -343,12 +351,12 @@ static int on_ring_state(int vid, uint16_t index, int enable)
 
 	if (!blk || index >= blk->n_queues)
 		return 0;
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	gn_blk_stop(blk);
 	blk->is_ready[index] = enable;
 	if (!blk->in_message)
 		gn_blk_run(blk);
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	return 0;
 }
 
@@ -364,26 +372,26 @@ static int enter_registry(struct gn_blk *blk)
 {
 	struct gn_blk **grown;
 
-	pthread_mutex_lock(&registry.lock);
+	gn_mutex_lock(&registry_lock);
 	grown = realloc(registry.open, (registry.n_open + 1) * sizeof(*grown));
 	if (grown) {
 		registry.open = grown;
 		grown[registry.n_open++] = blk;
 	}
-	pthread_mutex_unlock(&registry.lock);
+	gn_mutex_unlock(&registry_lock);
 	return grown ? 0 : -ENOMEM;
 }
 
 static void leave_registry(struct gn_blk *blk)
 {
-	pthread_mutex_lock(&registry.lock);
+	gn_mutex_lock(&registry_lock);
 	for (size_t i = 0; i < registry.n_open; i++)
 		if (registry.open[i] == blk)
 			registry.open[i--] = registry.open[--registry.n_open];
 	for (size_t i = 0; i < RTE_MAX_VHOST_DEVICE; i++)
 		if (registry.by_vid[i] == blk)
 			registry.by_vid[i] = NULL;
-	pthread_mutex_unlock(&registry.lock);
+	gn_mutex_unlock(&registry_lock);
 }
 
 /* Removes the socket that a killed process left behind. */
@@ -473,10 +481,10 @@ int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status)
  * and it waits for callbacks that run, so no lock may be held. */
 void gn_blk_vhost_close(struct gn_blk *blk)
 {
-	pthread_mutex_lock(&blk->lock);
+	gn_mutex_lock(&blk->lock);
 	blk->is_closing = true;
 	gn_blk_stop(blk);
-	pthread_mutex_unlock(&blk->lock);
+	gn_mutex_unlock(&blk->lock);
 	rte_vhost_driver_unregister(blk->socket_path);
 	gn_blk_inflight_unmap(&blk->inflight);
 	gn_guard_forget(blk->socket_path);

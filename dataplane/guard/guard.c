@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 #include <linux/virtio_ring.h>
 #include "dataplane/guard/message.h"
+#include "firmware/core/mutex.h"
 
 #define SOCKET_TIMEOUT_US 200000
 #define MAX_VRING_SIZE    32768u
@@ -76,8 +76,8 @@ struct front_end {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct front_end *front_ends[RTE_MAX_VHOST_DEVICE];
+static struct gn_mutex lock = GN_MUTEX_INITIALIZER;
+static struct front_end *front_ends[RTE_MAX_VHOST_DEVICE] GN_GUARDED_BY(lock);
 static _Atomic uint64_t n_refused;
 
 /* ---- descriptors ------------------------------------------------------------- */
@@ -493,7 +493,7 @@ const char *gn_guard_check(int vid, void *msg)
 	struct gn_guard_message *m = msg;
 	const char *reason = "not a known front end";
 
-	pthread_mutex_lock(&lock);
+	gn_mutex_lock(&lock);
 	if (vid >= 0 && vid < RTE_MAX_VHOST_DEVICE && front_ends[vid]) {
 		struct front_end *fe = front_ends[vid];
 
@@ -501,7 +501,7 @@ const char *gn_guard_check(int vid, void *msg)
 		if (!reason)
 			reason = check_sense(fe, m);
 	}
-	pthread_mutex_unlock(&lock);
+	gn_mutex_unlock(&lock);
 	if (reason) {
 		close_fds(m);
 		atomic_fetch_add_explicit(&n_refused, 1, memory_order_relaxed);
@@ -533,7 +533,7 @@ static bool is_connection(int fd, const char *path)
 }
 
 /* rte_vhost does not tell which descriptor it accepted; the newest not known yet is it. */
-static int find_connection(const char *path)
+GN_REQUIRES(lock) static int find_connection(const char *path)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
@@ -562,7 +562,7 @@ static bool is_alive(int socket)
 	return poll(&p, 1, 0) == 0 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
-static bool is_taken(const char *path)
+GN_REQUIRES(lock) static bool is_taken(const char *path)
 {
 	for (unsigned i = 0; i < RTE_MAX_VHOST_DEVICE; i++)
 		if (front_ends[i] && strcmp(front_ends[i]->path, path) == 0 &&
@@ -571,7 +571,7 @@ static bool is_taken(const char *path)
 	return false;
 }
 
-static int open_front_end(int vid, const char *path, unsigned n_vrings)
+GN_REQUIRES(lock) static int open_front_end(int vid, const char *path, unsigned n_vrings)
 {
 	struct timeval limit = {.tv_usec = SOCKET_TIMEOUT_US};
 	struct front_end *fe;
@@ -604,9 +604,9 @@ int gn_guard_open(int vid, unsigned n_vrings)
 	if (vid < 0 || vid >= RTE_MAX_VHOST_DEVICE || n_vrings > GN_GUARD_MAX_VRINGS ||
 	    rte_vhost_get_ifname(vid, path, sizeof(path)) != 0)
 		return -EINVAL;
-	pthread_mutex_lock(&lock);
+	gn_mutex_lock(&lock);
 	error = open_front_end(vid, path, n_vrings);
-	pthread_mutex_unlock(&lock);
+	gn_mutex_unlock(&lock);
 	return error;
 }
 
@@ -614,20 +614,20 @@ void gn_guard_close(int vid)
 {
 	if (vid < 0 || vid >= RTE_MAX_VHOST_DEVICE)
 		return;
-	pthread_mutex_lock(&lock);
+	gn_mutex_lock(&lock);
 	free(front_ends[vid]);
 	front_ends[vid] = NULL;
-	pthread_mutex_unlock(&lock);
+	gn_mutex_unlock(&lock);
 }
 
 void gn_guard_forget(const char *path)
 {
-	pthread_mutex_lock(&lock);
+	gn_mutex_lock(&lock);
 	for (unsigned i = 0; i < RTE_MAX_VHOST_DEVICE; i++) {
 		if (!front_ends[i] || strcmp(front_ends[i]->path, path) != 0)
 			continue;
 		free(front_ends[i]);
 		front_ends[i] = NULL;
 	}
-	pthread_mutex_unlock(&lock);
+	gn_mutex_unlock(&lock);
 }

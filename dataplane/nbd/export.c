@@ -258,7 +258,7 @@ static int publish(struct gn_nbd_export *export, struct gn_status *status)
 	unsigned n = 0;
 	int err = 0;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	LIST_FOREACH(other, &server->exports, link)
 	if (other->listener == export->listener) {
 		n++;
@@ -275,7 +275,7 @@ static int publish(struct gn_nbd_export *export, struct gn_status *status)
 		                    export->listener->address, n);
 	if (!err)
 		LIST_INSERT_HEAD(&server->exports, export, link);
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	return err;
 }
 
@@ -322,23 +322,23 @@ void gn_nbd_export_destroy(struct gn_nbd_export *export)
 	if (!export)
 		return;
 	server = export->server;
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	LIST_REMOVE(export, link); /* nobody can choose it any more */
 	while (export->n_connections) {
 		struct timespec until;
 
-		pthread_mutex_unlock(&server->lock);
+		gn_mutex_unlock(&server->lock);
 		gn_worker_call(export->worker, call_cut, &order);
-		pthread_mutex_lock(&server->lock);
+		gn_mutex_lock(&server->lock);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += 10 * 1000 * 1000;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
 		/* Again: one may have been on its way to the lcore. */
 		if (export->n_connections)
-			pthread_cond_timedwait(&server->changed, &server->lock, &until);
+			gn_mutex_wait_until(&server->lock, &server->changed, &until);
 	}
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	gn_nbd_unlisten(server, export->listener);
 	gn_worker_call(export->worker, call_remove, &order);
 	gn_blk_detach(&export->user);

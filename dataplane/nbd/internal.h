@@ -24,6 +24,7 @@
 #include "dataplane/nbd/plan.h"
 #include "dataplane/uring/uring.h"
 #include "dataplane/worker/worker.h"
+#include "firmware/core/mutex.h"
 
 #define GN_NBD_INPUT_SIZE  65536u
 #define GN_NBD_HEADER_MAX  160u       /* a reply's bytes before its data */
@@ -132,7 +133,7 @@ struct gn_nbd_export {
 };
 
 struct gn_nbd_server {
-	pthread_mutex_t lock;
+	struct gn_mutex lock;
 	pthread_cond_t changed; /* a session ended, a connection was freed */
 	LIST_HEAD(, gn_nbd_listener) listeners;
 	LIST_HEAD(, gn_nbd_export) exports;

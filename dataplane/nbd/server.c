@@ -205,7 +205,7 @@ int gn_nbd_listen(struct gn_nbd_server *server, const struct gn_nbd_export_confi
 		                     "'%s' would be open to anybody who reaches %s; set tls, or "
 		                     "allow_plain_tcp if you mean it",
 		                     config->name, config->listen);
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	LIST_FOREACH(listener, &server->listeners, link)
 	if (listener->n_exports && strcmp(listener->address, config->listen) == 0)
 		break;
@@ -221,7 +221,7 @@ int gn_nbd_listen(struct gn_nbd_server *server, const struct gn_nbd_export_confi
 		listener->n_exports++;
 		*out = listener;
 	}
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	return err;
 }
 
@@ -238,7 +238,7 @@ void gn_nbd_unlisten(struct gn_nbd_server *server, struct gn_nbd_listener *liste
 {
 	if (!listener)
 		return;
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	if (!--listener->n_exports) {
 		epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
 		close(listener->fd);
@@ -249,7 +249,7 @@ void gn_nbd_unlisten(struct gn_nbd_server *server, struct gn_nbd_listener *liste
 		listener->socket_path = NULL;
 	}
 	release(listener);
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 }
 
 void gn_nbd_listener_leave(struct gn_nbd_listener *listener)
@@ -285,10 +285,10 @@ static void free_buried(struct gn_nbd_server *server)
 		struct gn_nbd_export *export = conn->export;
 
 		gn_nbd_conn_free(conn);
-		pthread_mutex_lock(&server->lock);
+		gn_mutex_lock(&server->lock);
 		export->n_connections--;
 		pthread_cond_broadcast(&server->changed);
-		pthread_mutex_unlock(&server->lock);
+		gn_mutex_unlock(&server->lock);
 		conn = next;
 	}
 }
@@ -320,7 +320,7 @@ static void accept_one(struct gn_nbd_server *server, void *address)
 	struct gn_nbd_listener *listener = address;
 	int fd = -1;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	if (still_listens(server, listener)) {
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0 && !listener->socket_path)
@@ -328,7 +328,7 @@ static void accept_one(struct gn_nbd_server *server, void *address)
 		if (fd >= 0)
 			gn_nbd_session_start(server, listener, fd);
 	}
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		usleep(100 * 1000); /* out of descriptors: others' ends must come first */
 }
@@ -387,7 +387,7 @@ int gn_nbd_server_create(struct gn_nbd_server **out, struct gn_status *status)
 
 	if (!server)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
-	pthread_mutex_init(&server->lock, NULL);
+	gn_mutex_init(&server->lock);
 	pthread_cond_init(&server->changed, NULL);
 	server->epoll_fd = server->wake_fd = server->extents_fd = -1;
 	err = open_fds(server);
@@ -423,6 +423,6 @@ void gn_nbd_server_destroy(struct gn_nbd_server *server)
 	if (server->extents_fd >= 0)
 		close(server->extents_fd);
 	pthread_cond_destroy(&server->changed);
-	pthread_mutex_destroy(&server->lock);
+	gn_mutex_destroy(&server->lock);
 	free(server);
 }

@@ -104,14 +104,14 @@ static enum gn_nbd_step step(struct gn_nbd_session *session, struct gn_nbd_out *
 	enum gn_nbd_step result;
 	unsigned n;
 
-	pthread_mutex_lock(&session->server->lock);
+	gn_mutex_lock(&session->server->lock);
 	n = list_offers(session, offers, exports);
 	result = gn_nbd_handshake_take(&session->handshake, offers, n, session->data, out);
 	if (result == GN_NBD_STEP_GO) {
 		session->chosen = exports[session->handshake.chosen];
 		session->chosen->n_connections++;
 	}
-	pthread_mutex_unlock(&session->server->lock);
+	gn_mutex_unlock(&session->server->lock);
 	return result;
 }
 
@@ -154,10 +154,10 @@ static void uncount(struct gn_nbd_session *session)
 {
 	struct gn_nbd_server *server = session->server;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	session->chosen->n_connections--;
 	pthread_cond_broadcast(&server->changed);
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 }
 
 /* From here on the lcore has 'fd'. */
@@ -178,10 +178,10 @@ static void serve_plain(struct gn_nbd_session *session)
 {
 	int fd;
 
-	pthread_mutex_lock(&session->server->lock);
+	gn_mutex_lock(&session->server->lock);
 	fd = session->fd;
 	session->fd = -1;
-	pthread_mutex_unlock(&session->server->lock);
+	gn_mutex_unlock(&session->server->lock);
 	hand_over(session, fd);
 }
 
@@ -203,14 +203,14 @@ static void end(struct gn_nbd_session *session)
 	struct gn_nbd_server *server = session->server;
 
 	gn_nbd_tls_close(session->tls);
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	if (session->fd >= 0)
 		close(session->fd);
 	LIST_REMOVE(session, link);
 	server->n_sessions--;
 	gn_nbd_listener_leave(session->listener);
 	pthread_cond_broadcast(&server->changed);
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	free(session);
 }
 
@@ -219,9 +219,9 @@ static void *run_session(void *arg)
 	struct gn_nbd_session *session = arg;
 	int err = negotiate(session);
 
-	pthread_mutex_lock(&session->server->lock);
+	gn_mutex_lock(&session->server->lock);
 	session->is_negotiating = false;
-	pthread_mutex_unlock(&session->server->lock);
+	gn_mutex_unlock(&session->server->lock);
 	if (err && session->chosen)
 		uncount(session);
 	else if (!err && session->tls)
@@ -288,11 +288,11 @@ void gn_nbd_sessions_end(struct gn_nbd_server *server)
 {
 	struct gn_nbd_session *session;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	LIST_FOREACH(session, &server->sessions, link)
 	if (session->fd >= 0)
 		shutdown(session->fd, SHUT_RDWR);
 	while (server->n_sessions)
-		pthread_cond_wait(&server->changed, &server->lock);
-	pthread_mutex_unlock(&server->lock);
+		gn_mutex_wait(&server->lock, &server->changed);
+	gn_mutex_unlock(&server->lock);
 }

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "dataplane/guard/guard.h"
 #include "dataplane/guard/message.h"
 #include "dataplane/ram/ram.h"
+#include "firmware/core/mutex.h"
 
 #define MAX_VRINGS      (2 * GN_PORT_MAX_QUEUES)
 #define NO_KICK_US      200 /* sleep bound while a ring has no kick descriptor */
@@ -50,8 +50,8 @@ struct vhost_port {
 	int fds[MAX_VRINGS];
 };
 
-static pthread_mutex_t ports_mutex = PTHREAD_MUTEX_INITIALIZER;
-static LIST_HEAD(, vhost_port) ports = LIST_HEAD_INITIALIZER(ports);
+static struct gn_mutex ports_mutex = GN_MUTEX_INITIALIZER;
+static LIST_HEAD(, vhost_port) ports GN_GUARDED_BY(ports_mutex) = LIST_HEAD_INITIALIZER(ports);
 
 /* A port is found as long as its socket is registered, and rte_vhost's unregister waits
  * for callbacks, so the result stays valid in a callback. */
@@ -62,11 +62,11 @@ static struct vhost_port *port_of(int vid)
 
 	if (rte_vhost_get_ifname(vid, path, sizeof path) != 0)
 		return NULL;
-	pthread_mutex_lock(&ports_mutex);
+	gn_mutex_lock(&ports_mutex);
 	LIST_FOREACH(v, &ports, link)
 	if (strcmp(v->socket_path, path) == 0)
 		break;
-	pthread_mutex_unlock(&ports_mutex);
+	gn_mutex_unlock(&ports_mutex);
 	return v;
 }
 
@@ -415,9 +415,9 @@ static int vhost_start(struct gn_port *port, struct gn_status *status)
 	struct vhost_port *v = (struct vhost_port *)port;
 	int err;
 
-	pthread_mutex_lock(&ports_mutex);
+	gn_mutex_lock(&ports_mutex);
 	LIST_INSERT_HEAD(&ports, v, link);
-	pthread_mutex_unlock(&ports_mutex);
+	gn_mutex_unlock(&ports_mutex);
 	err = listen_on(v, status);
 	if (err)
 		port->ops->stop(port);
@@ -433,12 +433,12 @@ static void vhost_stop(struct gn_port *port)
 		gn_guard_forget(v->socket_path);
 	}
 	v->registered = false;
-	pthread_mutex_lock(&ports_mutex);
+	gn_mutex_lock(&ports_mutex);
 	if (v->link.le_prev) {
 		LIST_REMOVE(v, link);
 		v->link.le_prev = NULL;
 	}
-	pthread_mutex_unlock(&ports_mutex);
+	gn_mutex_unlock(&ports_mutex);
 }
 
 static void vhost_free(struct gn_port *port)

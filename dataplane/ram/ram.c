@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <rte_vhost.h>
+#include "firmware/core/mutex.h"
 #include "proto/ram.h"
 
 #define MAX_READERS 4
@@ -27,14 +27,15 @@ struct device {
 };
 
 /* One dataplane, one set of books. */
+static struct gn_mutex mutex = GN_MUTEX_INITIALIZER;
 static struct {
-	pthread_mutex_t mutex;
 	LIST_HEAD(, device) devices;
 	uint64_t generation;
 	int readers[MAX_READERS]; /* -1: free */
-} ram = {.mutex = PTHREAD_MUTEX_INITIALIZER,
-         .devices = LIST_HEAD_INITIALIZER(ram.devices),
-         .readers = {-1, -1, -1, -1}};
+} ram GN_GUARDED_BY(mutex) = {
+        .devices = {NULL},
+        .readers = {-1, -1, -1, -1},
+};
 
 /* ---- readers ---------------------------------------------------------------------------- */
 
@@ -59,7 +60,7 @@ static bool send_message(int fd, const struct gn_ram_message *message, const int
 	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof *message;
 }
 
-static struct device *speaker(const char *vm)
+GN_REQUIRES(mutex) static struct device *speaker(const char *vm)
 {
 	struct device *device, *newest = NULL;
 
@@ -94,7 +95,7 @@ static void tell(int *reader, const char *vm, const struct device *device)
 	*reader = -1;
 }
 
-static void tell_all(const char *vm)
+GN_REQUIRES(mutex) static void tell_all(const char *vm)
 {
 	const struct device *device = speaker(vm);
 
@@ -102,7 +103,7 @@ static void tell_all(const char *vm)
 		tell(&ram.readers[i], vm, device);
 }
 
-static void add_reader(int fd)
+GN_REQUIRES(mutex) static void add_reader(int fd)
 {
 	struct device *device;
 	int i = 0;
@@ -123,14 +124,14 @@ static void add_reader(int fd)
 
 void gn_ram_welcome(int fd)
 {
-	pthread_mutex_lock(&ram.mutex);
+	gn_mutex_lock(&mutex);
 	add_reader(fd);
-	pthread_mutex_unlock(&ram.mutex);
+	gn_mutex_unlock(&mutex);
 }
 
 /* ---- devices ------------------------------------------------------------------------------ */
 
-static struct device *find(const char *socket_path)
+GN_REQUIRES(mutex) static struct device *find(const char *socket_path)
 {
 	struct device *device;
 
@@ -180,7 +181,7 @@ void gn_ram_offer(const char *socket_path, int vid)
 
 	if (rte_vhost_get_mem_table(vid, &memory) != 0)
 		return;
-	pthread_mutex_lock(&ram.mutex);
+	gn_mutex_lock(&mutex);
 	device = find(socket_path);
 	if (device) {
 		bool spoke = speaker(device->vm) == device;
@@ -191,7 +192,7 @@ void gn_ram_offer(const char *socket_path, int vid)
 		if (spoke || device->generation)
 			tell_all(device->vm);
 	}
-	pthread_mutex_unlock(&ram.mutex);
+	gn_mutex_unlock(&mutex);
 	free(memory);
 }
 
@@ -199,7 +200,7 @@ void gn_ram_revoke(const char *socket_path)
 {
 	struct device *device;
 
-	pthread_mutex_lock(&ram.mutex);
+	gn_mutex_lock(&mutex);
 	device = find(socket_path);
 	if (device && device->generation) {
 		bool spoke = speaker(device->vm) == device;
@@ -208,7 +209,7 @@ void gn_ram_revoke(const char *socket_path)
 		if (spoke)
 			tell_all(device->vm);
 	}
-	pthread_mutex_unlock(&ram.mutex);
+	gn_mutex_unlock(&mutex);
 }
 
 int gn_ram_bind(const char *socket_path, const char *vm)
@@ -224,9 +225,9 @@ int gn_ram_bind(const char *socket_path, const char *vm)
 		return -ENOMEM;
 	}
 	strcpy(device->vm, vm);
-	pthread_mutex_lock(&ram.mutex);
+	gn_mutex_lock(&mutex);
 	LIST_INSERT_HEAD(&ram.devices, device, link);
-	pthread_mutex_unlock(&ram.mutex);
+	gn_mutex_unlock(&mutex);
 	return 0;
 }
 
@@ -234,7 +235,7 @@ void gn_ram_unbind(const char *socket_path)
 {
 	struct device *device;
 
-	pthread_mutex_lock(&ram.mutex);
+	gn_mutex_lock(&mutex);
 	device = find(socket_path);
 	if (device) {
 		bool spoke = speaker(device->vm) == device;
@@ -246,14 +247,14 @@ void gn_ram_unbind(const char *socket_path)
 		free(device->socket_path);
 		free(device);
 	}
-	pthread_mutex_unlock(&ram.mutex);
+	gn_mutex_unlock(&mutex);
 }
 
 void gn_ram_forget(void)
 {
 	struct device *device;
 
-	pthread_mutex_lock(&ram.mutex);
+	gn_mutex_lock(&mutex);
 	for (int i = 0; i < MAX_READERS; i++) {
 		if (ram.readers[i] >= 0)
 			close(ram.readers[i]);
@@ -265,5 +266,5 @@ void gn_ram_forget(void)
 		free(device->socket_path);
 		free(device);
 	}
-	pthread_mutex_unlock(&ram.mutex);
+	gn_mutex_unlock(&mutex);
 }

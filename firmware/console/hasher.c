@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "firmware/console/crypto.h"
+#include "firmware/core/mutex.h"
 
 struct job {
 	char password[GN_HASHER_PASSWORD];
@@ -26,7 +27,7 @@ struct gn_hasher {
 	pthread_t thread;
 	bool has_thread;
 	int event_fd;
-	pthread_mutex_t lock;
+	struct gn_mutex lock;
 	pthread_cond_t wake;
 	bool stop;                         /* lock */
 	unsigned n_put, n_hashed, n_taken; /* lock; count up for ever */
@@ -38,26 +39,26 @@ static void *run(void *context)
 	struct gn_hasher *hasher = context;
 	uint64_t one = 1;
 
-	pthread_mutex_lock(&hasher->lock);
+	gn_mutex_lock(&hasher->lock);
 	while (!hasher->stop) {
 		struct job *job = &hasher->jobs[hasher->n_hashed % GN_HASHER_QUEUE];
 
 		if (hasher->n_hashed == hasher->n_put) {
-			pthread_cond_wait(&hasher->wake, &hasher->lock);
+			gn_mutex_wait(&hasher->lock, &hasher->wake);
 			continue;
 		}
-		pthread_mutex_unlock(&hasher->lock);
+		gn_mutex_unlock(&hasher->lock);
 		/* Without memory the hash is random: no password has it. */
 		if (gn_crypto_password_hash(job->password, job->salt, job->salt_size,
 		                            job->iterations, job->hash))
 			gn_crypto_random(job->hash, sizeof job->hash);
 		gn_crypto_wipe(job->password, sizeof job->password);
-		pthread_mutex_lock(&hasher->lock);
+		gn_mutex_lock(&hasher->lock);
 		hasher->n_hashed++;
 		if (write(hasher->event_fd, &one, sizeof one) < 0)
 			break; /* cannot fail below 2^64 wakes */
 	}
-	pthread_mutex_unlock(&hasher->lock);
+	gn_mutex_unlock(&hasher->lock);
 	return NULL;
 }
 
@@ -68,7 +69,7 @@ int gn_hasher_create(struct gn_hasher **out)
 
 	if (!hasher)
 		return -ENOMEM;
-	pthread_mutex_init(&hasher->lock, NULL);
+	gn_mutex_init(&hasher->lock);
 	pthread_cond_init(&hasher->wake, NULL);
 	hasher->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = hasher->event_fd < 0 ? errno : pthread_create(&hasher->thread, NULL, run, hasher);
@@ -85,10 +86,10 @@ void gn_hasher_destroy(struct gn_hasher *hasher)
 	if (!hasher)
 		return;
 	if (hasher->has_thread) {
-		pthread_mutex_lock(&hasher->lock);
+		gn_mutex_lock(&hasher->lock);
 		hasher->stop = true;
 		pthread_cond_signal(&hasher->wake);
-		pthread_mutex_unlock(&hasher->lock);
+		gn_mutex_unlock(&hasher->lock);
 		pthread_join(hasher->thread, NULL);
 	}
 	for (; hasher->n_taken != hasher->n_put; hasher->n_taken++) {
@@ -99,7 +100,7 @@ void gn_hasher_destroy(struct gn_hasher *hasher)
 	if (hasher->event_fd >= 0)
 		close(hasher->event_fd);
 	pthread_cond_destroy(&hasher->wake);
-	pthread_mutex_destroy(&hasher->lock);
+	gn_mutex_destroy(&hasher->lock);
 	gn_crypto_wipe(hasher->jobs, sizeof hasher->jobs);
 	free(hasher);
 }
@@ -120,13 +121,13 @@ int gn_hasher_hash(struct gn_hasher *hasher, const char *password, const uint8_t
 
 	snprintf(job.password, sizeof job.password, "%s", password);
 	memcpy(job.salt, salt, job.salt_size);
-	pthread_mutex_lock(&hasher->lock);
+	gn_mutex_lock(&hasher->lock);
 	if (hasher->n_put - hasher->n_taken < GN_HASHER_QUEUE) {
 		hasher->jobs[hasher->n_put++ % GN_HASHER_QUEUE] = job;
 		pthread_cond_signal(&hasher->wake);
 		error = 0;
 	}
-	pthread_mutex_unlock(&hasher->lock);
+	gn_mutex_unlock(&hasher->lock);
 	gn_crypto_wipe(&job, sizeof job);
 	return error;
 }
@@ -136,11 +137,11 @@ static bool take(struct gn_hasher *hasher, struct job *job)
 {
 	bool ready;
 
-	pthread_mutex_lock(&hasher->lock);
+	gn_mutex_lock(&hasher->lock);
 	ready = hasher->n_taken != hasher->n_hashed;
 	if (ready)
 		*job = hasher->jobs[hasher->n_taken++ % GN_HASHER_QUEUE];
-	pthread_mutex_unlock(&hasher->lock);
+	gn_mutex_unlock(&hasher->lock);
 	return ready;
 }
 

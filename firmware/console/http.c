@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <nng/supplemental/http/http.h>
 #include <nng/supplemental/tls/tls.h>
 
+#include "firmware/core/mutex.h"
 #include "proto/tlsfiles.h"
 
 struct gn_http_exchange {
@@ -48,7 +48,7 @@ struct gn_http_server {
 	int event_fd;
 	unsigned n_pending, n_streams;
 	struct gn_http_stream *streams;
-	pthread_mutex_t lock;
+	struct gn_mutex lock;
 	unsigned references; /* lock: the owner's and nng's, which outlives the last connection */
 	struct gn_http_exchange *inbox, **inbox_tail; /* lock */
 	bool closing;                                 /* lock */
@@ -69,13 +69,13 @@ static bool inbox_put(struct gn_http_server *server, struct gn_http_exchange *ex
 {
 	bool open;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	open = !server->closing;
 	if (open) {
 		*server->inbox_tail = exchange;
 		server->inbox_tail = &exchange->next;
 	}
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	return open;
 }
 
@@ -106,9 +106,9 @@ static void on_written(void *context)
 {
 	struct gn_http_stream *stream = context;
 
-	pthread_mutex_lock(&stream->server->lock);
+	gn_mutex_lock(&stream->server->lock);
 	stream->written = true;
-	pthread_mutex_unlock(&stream->server->lock);
+	gn_mutex_unlock(&stream->server->lock);
 	wake(stream->server);
 }
 
@@ -118,14 +118,14 @@ static void release(void *context)
 	struct gn_http_server *server = context;
 	unsigned references;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	references = --server->references;
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	if (references)
 		return;
 	if (server->event_fd >= 0)
 		close(server->event_fd);
-	pthread_mutex_destroy(&server->lock);
+	gn_mutex_destroy(&server->lock);
 	free(server);
 }
 
@@ -232,7 +232,7 @@ int gn_http_server_create(const struct gn_http_settings *settings, gn_http_handl
 	if (!server)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
 		                     "no memory for the HTTP server");
-	pthread_mutex_init(&server->lock, NULL);
+	gn_mutex_init(&server->lock);
 	server->references = 1;
 	server->inbox_tail = &server->inbox;
 	server->handler = handler;
@@ -416,10 +416,10 @@ static bool take_written(struct gn_http_stream *stream)
 {
 	bool written;
 
-	pthread_mutex_lock(&stream->server->lock);
+	gn_mutex_lock(&stream->server->lock);
 	written = stream->written;
 	stream->written = false;
-	pthread_mutex_unlock(&stream->server->lock);
+	gn_mutex_unlock(&stream->server->lock);
 	return written;
 }
 
@@ -494,11 +494,11 @@ static struct gn_http_exchange *take_inbox(struct gn_http_server *server)
 {
 	struct gn_http_exchange *first;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	first = server->inbox;
 	server->inbox = NULL;
 	server->inbox_tail = &server->inbox;
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	return first;
 }
 
@@ -520,9 +520,9 @@ static void drop_inbox(struct gn_http_server *server)
 {
 	struct gn_http_exchange *exchange, *next;
 
-	pthread_mutex_lock(&server->lock);
+	gn_mutex_lock(&server->lock);
 	server->closing = true;
-	pthread_mutex_unlock(&server->lock);
+	gn_mutex_unlock(&server->lock);
 	for (exchange = take_inbox(server); exchange; exchange = next) {
 		next = exchange->next;
 		server->n_pending++;
