@@ -87,11 +87,6 @@ bool gn_uring_arm(struct gn_uring *uring)
 
 void gn_uring_disarm(struct gn_uring *uring)
 {
-	uint64_t count;
-
-	if (*uring->ring.cq.kflags & IORING_CQ_EVENTFD_DISABLED)
-		return;
+	/* 'event_fd' stays readable: the next edge is what wakes. */
 	io_uring_cq_eventfd_toggle(&uring->ring, false);
-	if (read(uring->event_fd, &count, sizeof count) < 0)
-		return; /* it was not this ring that woke us */
 }

@@ -14,7 +14,7 @@
 
 struct gn_uring {
 	struct io_uring ring;
-	int event_fd; /* readable when a completion waits and the ring is armed */
+	int event_fd; /* an edge for each completion while the ring is armed; for epoll */
 	bool has_ring;
 	bool enabled;
 };

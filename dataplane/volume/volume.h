@@ -76,7 +76,7 @@ struct gn_volume {
 	uint32_t block_bytes;          /* what offsets and lengths must be multiples of; >= 512 */
 	uint32_t physical_block_bytes; /* what they had better be */
 	bool read_only;
-	int event_fd;         /* readable when a completion waits; -1: none */
+	int event_fd;         /* an edge for each completion while armed, for epoll; -1: none */
 	int file_fd;          /* of a store that is one file, for clones; else -1 */
 	unsigned depth;       /* most requests that can be in flight */
 	unsigned n_in_flight; /* submitted and not done */
