@@ -195,8 +195,15 @@ static int64_t round_down(int64_t value, int64_t step)
 	return value / step * step;
 }
 
+static bool may_count(const struct gn_predict_forecast *forecast)
+{
+	return forecast->reason != GN_PREDICT_WORSE_THAN_NAIVE &&
+	       forecast->reason != GN_PREDICT_TOO_LITTLE_HISTORY;
+}
+
 /* The highest forecast of the horizons up to the first that covers the policy's. Horizons whose
- * forecasts are worse than naive are left out, unless all are: then the whole is demoted. */
+ * forecasts are worse than naive, or that have not shown yet how good they are, are left out,
+ * unless all are: then the whole is demoted. */
 static void predict_peak(const struct gn_policy_rules *rules, const struct gn_policy_input *in,
                          struct gn_policy_decision *out)
 {
@@ -212,12 +219,13 @@ static void predict_peak(const struct gn_policy_rules *rules, const struct gn_po
 		out->horizon_us = ahead;
 		if (value > any)
 			any = value;
-		if (forecast->reason != GN_PREDICT_WORSE_THAN_NAIVE && value > trusted)
+		if (may_count(forecast) && value > trusted)
 			trusted = value;
 		if (ahead >= rules->horizon_us)
 			break;
 	}
-	out->demoted = in->n_forecasts && trusted < 0;
+	out->demoted = in->n_forecasts && trusted < 0 &&
+	               in->forecasts[0].reason != GN_PREDICT_TOO_LITTLE_HISTORY;
 	out->predicted = trusted < 0 ? any : trusted;
 }
 

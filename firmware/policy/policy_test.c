@@ -99,6 +99,10 @@ static void set_up(struct scene *s)
 	  (set_forecast(&s, 0, 5, 5000), s.forecasts[0].reason = GN_PREDICT_WORSE_THAN_NAIVE,      \
 	   set_forecast(&s, 1, 15, 970), s.input.n_forecasts = 2),                                 \
 	  GROW, 2000, NONE)                                                                        \
+	X(unproven_horizon_is_left_out,                                                            \
+	  (set_forecast(&s, 0, 5, 970), set_forecast(&s, 1, 15, 5000),                             \
+	   s.forecasts[1].reason = GN_PREDICT_TOO_LITTLE_HISTORY, s.input.n_forecasts = 2),        \
+	  GROW, 2000, NONE)                                                                        \
 	X(shrinks_after_observation, (s.input.allocated = 2000, set_forecast(&s, 0, 15, 300)),     \
 	  SHRINK, 1000, NONE)                                                                      \
 	X(shrink_waits,                                                                            \

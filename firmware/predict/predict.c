@@ -17,6 +17,7 @@
 #define GAP_MAX             288 /* longer gaps are shortened: the lags have lost their meaning */
 #define INTERRUPTED_AFTER   3   /* missing samples in a row */
 #define DEFAULT_MIN_HISTORY 60
+#define MIN_SCORED          24 /* forecasts of a horizon whose time has come, before it counts */
 
 const size_t gn_predict_size = sizeof(struct gn_predict);
 
@@ -171,12 +172,11 @@ static enum gn_predict_reason trust(const struct gn_predict *p, uint32_t index)
 {
 	const struct gn_accuracy *accuracy = &p->accuracy[index];
 
-	if (p->n_observed < p->config.min_history)
+	if (p->n_observed < p->config.min_history || accuracy->n < MIN_SCORED)
 		return GN_PREDICT_TOO_LITTLE_HISTORY;
 	if (p->n_missing >= INTERRUPTED_AFTER)
 		return GN_PREDICT_INTERRUPTED;
-	if (accuracy->n >= 32 &&
-	    accuracy->loss_q4 > accuracy->naive_q4 + accuracy->naive_q4 / 10 + 32)
+	if (accuracy->loss_q4 > accuracy->naive_q4 + accuracy->naive_q4 / 10 + 32)
 		return GN_PREDICT_WORSE_THAN_NAIVE;
 	return GN_PREDICT_TRUSTED;
 }

@@ -22,7 +22,7 @@ struct gn_predict_config {
 	uint64_t period_us;                         /* one step: 1 s, 1 min, 5 min; 100 ms..1 h */
 	uint32_t n_horizons;                        /* 1..GN_PREDICT_MAX_HORIZONS */
 	uint32_t horizons[GN_PREDICT_MAX_HORIZONS]; /* in steps, ascending, 1..MAX_HORIZON */
-	uint32_t min_history; /* steps before a forecast is trusted; 0: the default */
+	uint32_t min_history; /* steps before a forecast is trusted, at least; 0: the default */
 };
 
 /* Why a forecast is not trusted. */

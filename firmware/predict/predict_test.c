@@ -175,6 +175,24 @@ static void says_when_it_is_not_to_be_trusted(void **state)
 	free(p);
 }
 
+/* However long the history: a horizon's first forecasts are worth nothing until their time
+ * has come. */
+static void trusts_a_horizon_once_it_was_scored(void **state)
+{
+	static const struct gn_predict_config config = {
+	        .period_us = 1000000, .n_horizons = 2, .horizons = {5, 60}};
+	struct gn_predict *p = make(&config);
+
+	for (uint32_t i = 1; i <= 70; i++)
+		gn_predict_observe(p, i * 1000000, 100 + i % 3);
+	assert_int_equal(at(p, 0).reason, GN_PREDICT_TRUSTED);
+	assert_int_equal(at(p, 1).reason, GN_PREDICT_TOO_LITTLE_HISTORY);
+	for (uint32_t i = 71; i <= 250; i++)
+		gn_predict_observe(p, i * 1000000, 100 + i % 3);
+	assert_int_equal(at(p, 1).reason, GN_PREDICT_TRUSTED);
+	free(p);
+}
+
 /* A day at five minutes, then silence for some days and two hours: the peak of the day is
  * still expected at its hour. */
 static void keeps_the_time_of_day_over_a_long_gap(void **state)
@@ -332,6 +350,7 @@ int main(void)
 	        cmocka_unit_test(time_that_does_not_advance_changes_nothing),
 	        cmocka_unit_test(a_constant_is_forecast_exactly),
 	        cmocka_unit_test(says_when_it_is_not_to_be_trusted),
+	        cmocka_unit_test(trusts_a_horizon_once_it_was_scored),
 	        cmocka_unit_test(keeps_the_time_of_day_over_a_long_gap),
 	        cmocka_unit_test(follows_a_resize),
 	        cmocka_unit_test(knows_how_accurate_it_is),
