@@ -31,7 +31,7 @@ static int make_pools(struct gn_dataplane *dp, struct gn_status *status)
 	if (dp->pool)
 		dp->clones = rte_pktmbuf_pool_create("gn_clones", dp->board->mbufs / 2, POOL_CACHE,
 		                                     GN_MIRROR_PRIV_SIZE, 0, SOCKET_ID_ANY);
-	if (dp->clones)
+	if (dp->clones && gn_views_create(&dp->views) == 0)
 		return 0;
 	return gn_status_set(
 	        status, GN_RESOURCE_EXHAUSTED,
@@ -137,6 +137,7 @@ void gn_dataplane_destroy(struct gn_dataplane *dp)
 	for (i = 0; i < dp->n_workers; i++)
 		gn_worker_destroy(dp->workers[i]);
 	gn_graph_destroy(dp->graph);
+	gn_views_destroy(dp->views);
 	rte_mempool_free(dp->clones);
 	rte_mempool_free(dp->pool);
 	gn_message_free(dp->left_out);

@@ -84,6 +84,7 @@ struct gn_dataplane {
 	unsigned next_volume_worker;
 	struct rte_mempool *pool;
 	struct rte_mempool *clones;
+	struct gn_views *views;
 	struct gn_graph *graph;
 	uint64_t started_us; /* wall; also the samples' source_epoch */
 	uint64_t tsc_hz;

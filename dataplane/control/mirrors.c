@@ -154,6 +154,7 @@ static int check(struct gn_dataplane *dp, const Gnomon__V1__Mirror *request, str
 	wanted->spec.vm = wanted->vm;
 	config->pool = dp->pool;
 	config->clones = dp->clones;
+	config->views = dp->views;
 	config->directions[GN_RX] = request->direction != GNOMON__V1__MIRROR__DIRECTION__TX;
 	config->directions[GN_TX] = request->direction != GNOMON__V1__MIRROR__DIRECTION__RX;
 	config->truncate_bytes = request->truncate_bytes;

@@ -1,3 +1,3 @@
 graph.src := $(addprefix dataplane/graph/,graph.c burst.c) dataplane/switch/fdb.c \
-	$(addprefix dataplane/mirror/,mirror.c filter.c writer.c encap.c pcapng.c)
+	$(addprefix dataplane/mirror/,mirror.c views.c filter.c writer.c encap.c pcapng.c)
 fakeport.src := dataplane/graph/fakeport.c dataplane/port/port.c

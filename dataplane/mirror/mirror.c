@@ -220,47 +220,43 @@ static void send_made(struct gn_mirror_session *session, struct batch *made)
 		rte_pktmbuf_free_bulk(made->mbufs + i, made->n - i);
 }
 
-/* A view on 'from's buffer of at most 'keep' bytes that holds no reference: 'from' must
- * outlive it. 'view' is a fresh mbuf of the clones' pool. */
-static inline void look_at(struct rte_mbuf *view, const struct rte_mbuf *from, uint32_t keep)
+static uint64_t cut_bytes(const struct batch *batch, uint32_t keep)
 {
-	uint16_t n = (uint16_t)RTE_MIN(keep, (uint32_t)from->data_len);
+	uint64_t bytes = 0;
+	unsigned i;
 
-	view->buf_addr = from->buf_addr;
-	view->buf_len = from->buf_len;
-	view->data_off = from->data_off;
-	view->data_len = n;
-	view->pkt_len = n;
-	view->nb_segs = 1;
-	view->ol_flags = 0;
+	for (i = 0; i < batch->n; i++)
+		bytes += RTE_MIN(keep, batch->packets[i]->length);
+	return bytes;
 }
 
 /* To a port that keeps nothing, packets are lent: no reference counter is touched, which in
  * a driver would cost an atomic operation each. False: they cannot be. */
-static bool lend(struct gn_mirror_session *session, const struct batch *batch)
+static bool lend(struct gn_mirror_session *session, const struct batch *batch, uint64_t bytes)
 {
+	struct gn_port *port = session->port;
 	uint32_t keep =
 	        session->config.truncate_bytes ? session->config.truncate_bytes : UINT32_MAX;
-	struct arrays arrays;
-	struct batch views = {batch->n, arrays.mbufs, batch->packets};
-	unsigned chained = 0;
-	unsigned i;
+	struct gn_packet *packets[GN_PORT_BURST];
+	struct batch views = {batch->n,
+	                      gn_views_look(session->config.views, batch->mbufs, batch->n, keep),
+	                      batch->packets};
+	unsigned sent, i;
 
-	if (rte_mempool_get_bulk(session->config.clones, (void **)views.mbufs, batch->n) != 0)
+	if (unlikely(!views.mbufs))
 		return false;
-	for (i = 0; i < batch->n; i++) {
-		chained |= batch->mbufs[i]->nb_segs ^ 1u;
-		look_at(views.mbufs[i], batch->mbufs[i], keep);
+	if (port->n_tx_queues > 1) { /* 'tx' may reorder them, but not the originals */
+		memcpy(packets, batch->packets, batch->n * sizeof packets[0]);
+		views.packets = packets;
 	}
-	if (unlikely(chained)) {
-		rte_mempool_put_bulk(session->config.clones, (void **)views.mbufs, batch->n);
-		return false;
+	if (keep != UINT32_MAX)
+		bytes = cut_bytes(batch, keep);
+	sent = transmit(port, &views);
+	for (i = sent; i < batch->n; i++) {
+		bytes -= RTE_MIN(keep, views.packets[i]->length);
+		count_unsent(session, 1, views.packets[i]->length);
 	}
-	if (session->port->n_tx_queues > 1) { /* 'tx' may reorder them, but not the originals */
-		memcpy(arrays.packets, batch->packets, batch->n * sizeof arrays.packets[0]);
-		views.packets = arrays.packets;
-	}
-	send_made(session, &views);
+	port->counters.rx_bytes += bytes;
 	return true;
 }
 
@@ -308,14 +304,14 @@ static void send_clones(struct gn_mirror_session *session, const struct batch *b
 }
 
 /* The cheapest way that the port and the session allow. */
-static void send_to_port(struct gn_mirror_session *session, struct batch *batch)
+static void send_to_port(struct gn_mirror_session *session, struct batch *batch, uint64_t bytes)
 {
 	const struct gn_port *port = session->port;
 	bool whole = !session->config.truncate_bytes;
 
 	if (whole && port->ops->tx_copies)
 		share(session, batch);
-	else if (port->done_when_sent && lend(session, batch))
+	else if (port->done_when_sent && session->config.views && lend(session, batch, bytes))
 		return;
 	else if (whole)
 		share(session, batch);
@@ -417,7 +413,7 @@ static void send_batch(struct gn_mirror_session *session, struct batch *batch, u
 	else if (session->config.sink == GN_MIRROR_TO_TUNNEL)
 		send_tunnel(session, batch, direction);
 	else
-		send_to_port(session, batch);
+		send_to_port(session, batch, bytes);
 }
 
 static void session_burst(struct gn_mirror_session *session, enum gn_direction direction,

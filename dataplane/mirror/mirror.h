@@ -22,6 +22,7 @@
 #include "dataplane/feature/packet.h"
 #include "dataplane/mirror/encap.h"
 #include "dataplane/mirror/filter.h"
+#include "dataplane/mirror/views.h"
 
 #define GN_MIRROR_MAX_SESSIONS 4 /* per VM */
 #define GN_MIRROR_MIN_TRUNCATE 14
@@ -54,6 +55,7 @@ struct gn_mirror_config {
 	struct gn_writer *writer;      /* TO_FILE; borrowed */
 	struct rte_mempool *pool;      /* for tunnel headers */
 	struct rte_mempool *clones;    /* indirect mbufs */
+	struct gn_views *views;        /* of the lcore; NULL: nothing is lent */
 };
 
 /* Packets, then bytes; as MirrorCounters of dataplane.proto. */

@@ -25,6 +25,7 @@
 #define N_MBUFS 8192
 
 static struct rte_mempool *pool, *clones;
+static struct gn_views *views;
 static struct gn_fakeport shadow; /* copies, like a VM's port */
 static struct gn_fakeport device; /* owns what it is sent */
 static char directory[64];
@@ -81,7 +82,7 @@ static void run_n(struct gn_mirror_session *session, enum gn_direction direction
 static struct gn_mirror_config plain(void)
 {
 	return (struct gn_mirror_config){
-	        .directions = {true, true}, .pool = pool, .clones = clones};
+	        .directions = {true, true}, .pool = pool, .clones = clones, .views = views};
 }
 
 static struct gn_mirror_session *make(const struct gn_mirror_config *config, struct gn_port *port)
@@ -229,7 +230,6 @@ static void lent_copies_take_no_reference(void **state)
 				gn_fakeport_empty(sinks[s]);
 				gn_mirror_session_destroy(session);
 			}
-	/* The clones' pool still makes proper clones of what was lent before. */
 	device.port.done_when_sent = false;
 	full_sink_drops_and_counts(state);
 }
@@ -678,12 +678,16 @@ int main(void)
 	        T(bad_paths_are_refused),
 	};
 
+	int failed;
+
 	if (gn_eal_test_init() < 0)
 		return 1;
 	pool = rte_pktmbuf_pool_create("p", N_MBUFS, 0, GN_MIRROR_PRIV_SIZE,
 	                               RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	clones = rte_pktmbuf_pool_create("c", N_MBUFS, 0, GN_MIRROR_PRIV_SIZE, 0, SOCKET_ID_ANY);
-	if (!pool || !clones)
+	if (!pool || !clones || gn_views_create(&views) != 0)
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	gn_views_destroy(views);
+	return failed;
 }
