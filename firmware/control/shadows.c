@@ -118,7 +118,8 @@ void gn_control_list_mirrors(void *context, struct gn_channel_call *call,
 struct forwarded {
 	struct gn_control *control;
 	struct gn_channel_call *call;
-	Gnomon__V1__Mirror *mirror; /* to be created when there is none to update */
+	Gnomon__V1__Mirror *mirror; /* to be created when there is none to update; or NULL */
+	char *deleted;              /* the name of one that is to end; or NULL */
 };
 
 static void finish(struct forwarded *f, const struct gn_status *status,
@@ -129,15 +130,19 @@ static void finish(struct forwarded *f, const struct gn_status *status,
 	else
 		gn_channel_reply(f->call, reply);
 	GN_MESSAGE_FREE(f->mirror);
+	free(f->deleted);
 	free(f);
 }
 
+/* What is shown next is what was just done, not what the dataplane was asked for last. */
 static void on_mirror(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
 {
 	struct forwarded *f = context;
 
 	if (reply && f->mirror)
 		gn_view_note_mirror(f->control->p.view, (const Gnomon__V1__Mirror *)reply);
+	if (reply && f->deleted)
+		gn_view_forget_mirror(f->control->p.view, f->deleted);
 	finish(f, status, reply);
 }
 
@@ -159,8 +164,8 @@ static bool is_shadows(const char *name)
 	return gn_name_ends_with(name, "/mirrors/shadow");
 }
 
-static void update_shadows_mirror(struct gn_channel_call *call, const Gnomon__V1__Mirror *mirror,
-                                  struct gn_shadow_record *record)
+static void update_shadows_mirror(struct gn_control *control, struct gn_channel_call *call,
+                                  const Gnomon__V1__Mirror *mirror, struct gn_shadow_record *record)
 {
 	char field[] = "mirror", *mask[] = {field};
 	Gnomon__V1__Shadow settings = GNOMON__V1__SHADOW__INIT;
@@ -174,10 +179,12 @@ static void update_shadows_mirror(struct gn_channel_call *call, const Gnomon__V1
 		own->sink_case = GNOMON__V1__MIRROR__SINK__NOT_SET;
 	}
 	settings.mirror = own;
-	if (gn_shadows_update(record, &settings, mask, 1, gn_time_now(), &status))
+	if (gn_shadows_update(record, &settings, mask, 1, gn_time_now(), &status)) {
 		gn_channel_fail(call, &status);
-	else
+	} else {
+		gn_control_commit(control);
 		gn_channel_reply(call, &mirror->base);
+	}
 	GN_MESSAGE_FREE(own);
 }
 
@@ -201,7 +208,7 @@ void gn_control_update_mirror(void *context, struct gn_channel_call *call,
 		return;
 	record = is_shadows(mirror->name) ? gn_shadows_find(control->p.shadows, vm) : NULL;
 	if (record) {
-		update_shadows_mirror(call, mirror, record);
+		update_shadows_mirror(control, call, mirror, record);
 		return;
 	}
 	f = gn_message_alloc(sizeof *f);
@@ -231,5 +238,6 @@ void gn_control_delete_mirror(void *context, struct gn_channel_call *call,
 	f = gn_message_alloc(sizeof *f);
 	f->control = control;
 	f->call = call;
+	f->deleted = gn_message_string(request->name);
 	gn_peer_call(control->p.dataplane, "DeleteMirror", message, 5000000, on_mirror, f);
 }

@@ -11,11 +11,11 @@ static const struct {
         [0] = {"unknown", 7, "unknown resource"},
         [GN_RESOURCE_CPU] = {"cpu", 3, "CPU"},
         [GN_RESOURCE_MEMORY] = {"memory", 6, "memory"},
-        [GN_RESOURCE_NETWORK_RX] = {"network_rx", 10, "network towards the VM"},
-        [GN_RESOURCE_NETWORK_TX] = {"network_tx", 10, "network from the VM"},
-        [GN_RESOURCE_DISK_READ] = {"disk_read", 9, "disk reads"},
-        [GN_RESOURCE_DISK_WRITE] = {"disk_write", 10, "disk writes"},
-        [GN_RESOURCE_DISK_OPERATIONS] = {"disk_operations", 15, "disk operations"},
+        [GN_RESOURCE_NETWORK_RX] = {"network_rx", 10, "network-rx"},
+        [GN_RESOURCE_NETWORK_TX] = {"network_tx", 10, "network-tx"},
+        [GN_RESOURCE_DISK_READ] = {"disk_read", 9, "disk-read"},
+        [GN_RESOURCE_DISK_WRITE] = {"disk_write", 10, "disk-write"},
+        [GN_RESOURCE_DISK_OPERATIONS] = {"disk_operations", 15, "disk-operations"},
 };
 
 static unsigned row(enum gn_resource resource)

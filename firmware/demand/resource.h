@@ -22,7 +22,7 @@ enum gn_resource {
 
 /* "cpu", "memory", "network_rx", ...: in field masks and in the store. */
 const char *gn_resource_key(enum gn_resource resource);
-/* "CPU", "memory", "network towards the VM", ...: in sentences. */
+/* "CPU", "memory", "network-rx", ...: in sentences. */
 const char *gn_resource_label(enum gn_resource resource);
 /* The resource of that key, or 0. 'length' is the key's. */
 enum gn_resource gn_resource_from_key(const char *key, uint32_t length);

@@ -48,6 +48,16 @@ LIST(port, Port, ports)
 LIST(volume, Volume, volumes)
 LIST(mirror, Mirror, mirrors)
 
+void gn_view_forget_mirror(struct gn_view *view, const char *name)
+{
+	Gnomon__V1__Mirror **found = find_mirror(view, name);
+
+	if (!found)
+		return;
+	GN_MESSAGE_FREE(*found);
+	*found = view->mirrors->mirrors[--view->mirrors->n_mirrors];
+}
+
 void gn_view_set_status(struct gn_view *view, const Gnomon__V1__DataplaneStatus *status)
 {
 	GN_MESSAGE_FREE(view->status);

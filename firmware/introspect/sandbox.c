@@ -153,10 +153,12 @@ static int filter_parser(int report_fd)
 static const int supervisor_calls[] = {
         SCMP_SYS(accept),
         SCMP_SYS(accept4),
+        SCMP_SYS(access),
         SCMP_SYS(bind),
         SCMP_SYS(brk),
         SCMP_SYS(capget),
         SCMP_SYS(capset),
+        SCMP_SYS(chmod), /* its socket, opened again */
         SCMP_SYS(clock_gettime),
         SCMP_SYS(clock_nanosleep),
         SCMP_SYS(clone),
@@ -174,6 +176,9 @@ static const int supervisor_calls[] = {
         SCMP_SYS(eventfd2),
         SCMP_SYS(exit),
         SCMP_SYS(exit_group),
+        SCMP_SYS(faccessat),
+        SCMP_SYS(faccessat2),
+        SCMP_SYS(fchmodat),
         SCMP_SYS(fcntl),
         SCMP_SYS(fstat),
         SCMP_SYS(futex),

@@ -314,9 +314,9 @@ class Devbox:
         for name in os.listdir(self.dir):
             if name not in ("log", "report.json", "lock"):
                 remove(self.path(name))
+        os.unlink(self.path("lock"))  # while it is held: its next holder has another file
         self.lock.close()
         self.lock = None
-        os.unlink(self.path("lock"))
 
     def __enter__(self):
         try:
