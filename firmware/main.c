@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "firmware/alert/watch.h"
 #include "firmware/brain/brain.h"
 #include "firmware/config/config.h"
 #include "firmware/control/control.h"
@@ -59,6 +60,9 @@ struct gnomond {
 	struct gn_shadows *shadows;
 	struct gn_reconcile *reconcile;
 	struct gn_ingest *ingest;
+	struct gn_hooks *hooks;
+	struct gn_alerts *alerts;
+	struct gn_watch watch;
 	struct gn_control *control;
 	struct gn_channel_tls shim_tls;
 	bool shim_was_connected, dataplane_was_connected;
@@ -100,6 +104,13 @@ static void on_removed(void *context, struct gn_vm *vm)
 
 	if (g->runner)
 		gn_runner_removed(g->runner, vm);
+	if (g->alerts)
+		gn_alerts_end(g->alerts, vm->name, gn_time_now());
+}
+
+static void on_hook_trouble(void *context, const char *text)
+{
+	gn_brain_tell(((struct gnomond *)context)->brain, "alert.hook", "card", "%s", text);
 }
 
 static void on_listed(void *context)
@@ -138,6 +149,7 @@ static void on_quick_tick(void *context)
 	gn_peer_tick(g->shim);
 	gn_peer_tick(g->dataplane);
 	gn_runner_tick(g->runner, gn_time_now());
+	gn_hooks_tick(g->hooks, gn_time_now().monotonic_us);
 }
 
 static void note_connection(struct gnomond *g, const struct gn_peer *peer, const char *name,
@@ -164,6 +176,7 @@ static void tick_store(struct gnomond *g, struct gn_time now)
 	gn_brain_save_all(g->brain);
 	gn_runner_save_all(g->runner);
 	gn_shadows_save_all(g->shadows);
+	gn_alerts_save_all(g->alerts);
 }
 
 static void on_period(void *context)
@@ -174,6 +187,7 @@ static void on_period(void *context)
 	gn_ingest_tick(g->ingest, now);
 	gn_shadows_tick(g->shadows, now);
 	gn_brain_tick(g->brain, now);
+	gn_watch_tick(&g->watch, now);
 	tick_store(g, now);
 	note_connection(g, g->shim, "shim", &g->shim_was_connected);
 	note_connection(g, g->dataplane, "dataplane", &g->dataplane_was_connected);
@@ -238,11 +252,28 @@ static int make_brain(struct gnomond *g)
 	return 0;
 }
 
+static void make_alerts(struct gnomond *g)
+{
+	const struct gn_config_alerts *a = &g->config->alerts;
+	const struct gn_hooks_options options = {
+	        .exec = a->exec,
+	        .limit_us = a->exec_limit_s * 1000000ull,
+	        .n_concurrent = a->exec_concurrent,
+	        .syslog = a->syslog,
+	        .trouble = on_hook_trouble,
+	        .context = g,
+	};
+
+	g->hooks = gn_hooks_create(&options);
+	g->alerts = gn_alerts_create(g->brain, g->hooks);
+	gn_watch_init(&g->watch, g->brain, g->alerts);
+}
+
 static int make_service(struct gnomond *g, struct gn_status *status)
 {
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
-	const struct gn_control_parts parts = {g->brain, g->runner, g->shadows,  g->reconcile,
-	                                       &g->view, g->shim,   g->dataplane};
+	const struct gn_control_parts parts = {g->brain, g->runner, g->shadows,   g->reconcile,
+	                                       &g->view, g->shim,   g->dataplane, g->alerts};
 	const struct gn_config *c = g->config;
 	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
 	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);
@@ -287,6 +318,7 @@ static int make_all(struct gnomond *g, struct gn_status *status)
 	gn_shadows_create(g->brain, g->executor, g->dataplane, &g->view, gn_time_now(),
 	                  &g->shadows);
 	gn_reconcile_create(g->brain, g->dataplane, &g->view, &g->reconcile);
+	make_alerts(g);
 	error = make_service(g, status);
 	if (!error)
 		error = watch_all(g);
@@ -308,6 +340,8 @@ static void unmake_all(struct gnomond *g)
 	gn_runner_destroy(g->runner);
 	gn_executor_destroy(g->executor);
 	gn_view_fini(&g->view);
+	gn_alerts_destroy(g->alerts);
+	gn_hooks_destroy(g->hooks);
 	gn_brain_destroy(g->brain);
 	gn_store_close(g->store);
 	gn_loop_destroy(g->loop);

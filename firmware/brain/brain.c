@@ -117,6 +117,7 @@ void gn_brain_save_predictors(struct gn_brain *brain, const struct gn_vm *vm)
 		gn_store_put(brain->store, "predictor", name, bytes, size);
 		free(bytes);
 	}
+	gn_hazards_save_vm(brain, vm);
 	gn_packs_save_vm(brain, vm); /* in the same transaction: both are of one instant */
 }
 
@@ -134,6 +135,7 @@ void gn_brain_save_all(struct gn_brain *brain)
 	size_t i;
 
 	gn_packs_save_all(brain);
+	gn_hazards_save_models(brain);
 	for (i = 0; i < brain->n_vms; i++) {
 		const struct gn_vm *vm = brain->vms[i];
 
@@ -152,6 +154,7 @@ void gn_brain_tick(struct gn_brain *brain, struct gn_time now)
 	gn_ledger_advance(&brain->ledger, gn_brain_card_time(brain, now));
 	gn_store_put_number(brain->store, "card_us", brain->card_us);
 	gn_packs_tick(brain, now);
+	gn_hazards_tick(brain, now);
 	if (!brain->n_vms)
 		return;
 	/* Each VM about once a minute: what is younger is learnt again from the history. */
@@ -159,6 +162,7 @@ void gn_brain_tick(struct gn_brain *brain, struct gn_time now)
 		return;
 	brain->saved_us = now.monotonic_us;
 	gn_brain_save_predictors(brain, brain->vms[brain->next_saved++ % brain->n_vms]);
+	gn_hazards_save_models(brain);
 }
 
 /* ---- a VM -------------------------------------------------------------------------- */
@@ -174,6 +178,7 @@ static void destroy_vm(struct gn_vm *vm)
 	GN_MESSAGE_FREE(vm->first);
 	GN_MESSAGE_FREE(vm->host_vm);
 	GN_MESSAGE_FREE(vm->guest);
+	free(vm->hazard);
 	free(vm);
 }
 
@@ -197,6 +202,7 @@ static struct gn_vm *create_vm(struct gn_brain *brain, const Gnomon__V1__VmSpec 
 
 	snprintf(vm->name, sizeof vm->name, "%s", spec->name);
 	vm->spec = GN_MESSAGE_COPY(Gnomon__V1__VmSpec, spec);
+	vm->hazard = gn_hazards_new(brain);
 	gn_config_rules(brain->config, seed ? seed->policy : NULL, rules, &vm->mode);
 	for (i = 1; i < GN_RESOURCE_END; i++)
 		gn_series_init(&vm->series[i], brain->config, &brain->packs.in_use,
@@ -293,6 +299,7 @@ void gn_brain_remove_vm(struct gn_brain *brain, struct gn_vm *vm)
 	if (brain->listener.removed)
 		brain->listener.removed(brain->listener.context, vm);
 	gn_packs_forget_vm(brain, vm);
+	gn_hazards_forget_vm(brain, vm);
 	gn_ledger_release(&brain->ledger, vm->ledger_entry);
 	/* An empty spec says: not again from the configuration. */
 	if (configured(brain->config, vm->name))
@@ -482,6 +489,7 @@ int gn_brain_create(const struct gn_config *config, struct gn_store *store, stru
 	gn_store_each(store, "first", load_first, &loading);
 	gn_store_each(store, "predictor", load_predictor, &loading);
 	gn_packs_load_trials(brain);
+	gn_hazards_open(brain);
 	for (i = 0; i < brain->n_vms; i++)
 		restore_series(brain, brain->vms[i], now);
 	*out = brain;
@@ -494,6 +502,7 @@ void gn_brain_destroy(struct gn_brain *brain)
 
 	if (!brain)
 		return;
+	gn_hazards_save_models(brain);
 	for (i = 0; i < brain->n_vms; i++) {
 		gn_brain_save_predictors(brain, brain->vms[i]);
 		destroy_vm(brain->vms[i]);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "firmware/brain/hazards.h"
 #include "firmware/brain/packs.h"
 #include "firmware/brain/series.h"
 #include "firmware/config/config.h"
@@ -45,6 +46,10 @@ struct gn_vm {
 	uint32_t ledger_entry;
 	/* A running plan's larger allocation, promised before it is there; 0: none. */
 	struct gn_ledger_amount promise;
+
+	struct gn_hazard_vm *hazard;
+	bool has_failed, was_crashed; /* since the last tick; at it */
+	bool has_balloon;             /* libvirt once had the guest's own memory figures */
 
 	uint64_t last_sample_us; /* wall; 0: never */
 	uint64_t source_epoch;   /* of the dataplane */
@@ -79,6 +84,7 @@ struct gn_brain {
 	struct gn_store *store;
 	struct gn_brain_listener listener;
 	struct gn_packs packs;
+	struct gn_hazards hazards;
 	struct gn_vm **vms; /* by name */
 	size_t n_vms;
 	struct gn_ledger ledger;

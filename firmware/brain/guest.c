@@ -137,6 +137,7 @@ void gn_brain_guests(struct gn_brain *brain, const Gnomon__V1__SampleBatch *batc
 		card_us = gn_brain_to_card(brain, sample->monotonic_us, now,
 		                           &brain->guest_offset_us, &brain->guest_offset_known);
 		weigh_guest(brain, vm, card_us, &demand);
+		gn_hazards_sample(brain, vm, sample, card_us);
 		gn_brain_observe(brain, vm, &demand, card_us, now);
 		if (brain->listener.guest)
 			brain->listener.guest(brain->listener.context, vm, now);

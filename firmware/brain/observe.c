@@ -312,6 +312,7 @@ static void take_stats(struct gn_brain *brain, struct gn_vm *vm,
 	                                                : stats->allocation->vcpus_maximum;
 	gn_demand_from_sample(&sample, &vm->limits, maximum, &demand);
 	gn_brain_weigh_host(brain, vm, &cpu, &demand, card_us);
+	gn_hazards_sample(brain, vm, &sample, card_us);
 	gn_brain_observe(brain, vm, &demand, card_us, now);
 }
 
@@ -364,6 +365,7 @@ void gn_brain_samples(struct gn_brain *brain, const Gnomon__V1__SampleBatch *bat
 		                           &brain->dataplane_offset_us,
 		                           &brain->dataplane_offset_known);
 		gn_demand_from_sample(sample, &vm->limits, 0, &demand);
+		gn_hazards_sample(brain, vm, sample, card_us);
 		gn_brain_observe(brain, vm, &demand, card_us, now);
 	}
 }

@@ -112,6 +112,19 @@ static const cyaml_schema_field_t store_fields[] = {
         CYAML_FIELD_UINT("plans", OPTIONAL, struct gn_config_store, plans),
         CYAML_FIELD_END,
 };
+#define ALERT_NUMBER(key) CYAML_FIELD_UINT(#key, OPTIONAL, struct gn_config_alerts, key)
+static const cyaml_schema_field_t alerts_fields[] = {
+        PATH("exec", POINTER | OPTIONAL, struct gn_config_alerts, exec),
+        ALERT_NUMBER(exec_limit_s),
+        ALERT_NUMBER(exec_concurrent),
+        PATH("syslog", POINTER | OPTIONAL, struct gn_config_alerts, syslog),
+        ALERT_NUMBER(raise_after_ms),
+        ALERT_NUMBER(clear_after_ms),
+        ALERT_NUMBER(failure_milli),
+        ALERT_NUMBER(shortage_milli),
+        ALERT_NUMBER(per_month),
+        CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t horizon_schema = {
         CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t),
 };
@@ -136,6 +149,7 @@ static const cyaml_schema_field_t config_fields[] = {
         CYAML_FIELD_UINT("reserve_mib", OPTIONAL, struct gn_config, reserve_mib),
         CYAML_FIELD_UINT("max_vms", OPTIONAL, struct gn_config, max_vms),
         CYAML_FIELD_MAPPING("store", OPTIONAL, struct gn_config, store, store_fields),
+        CYAML_FIELD_MAPPING("alerts", OPTIONAL, struct gn_config, alerts, alerts_fields),
         ENDPOINT("control", POINTER | OPTIONAL, control),
         ENDPOINT("events", POINTER | OPTIONAL, events),
         ENDPOINT("control_local", POINTER | OPTIONAL, control_local),
@@ -175,6 +189,13 @@ static int set_defaults(struct gn_config *c)
 	set_default(&c->store.five_minutes_s, 31 * 86400);
 	set_default(&c->store.events, 10000);
 	set_default(&c->store.plans, 10000);
+	set_default(&c->alerts.exec_limit_s, 30);
+	set_default(&c->alerts.exec_concurrent, 4);
+	set_default(&c->alerts.raise_after_ms, 10000);
+	set_default(&c->alerts.clear_after_ms, 300000);
+	set_default(&c->alerts.failure_milli, 300);
+	set_default(&c->alerts.shortage_milli, 100);
+	set_default(&c->alerts.per_month, 1);
 	if (c->horizons_count)
 		return 0;
 	c->horizons = malloc(sizeof horizons);
@@ -200,6 +221,13 @@ static int check_numbers(const struct gn_config *c, struct gn_status *status)
 	        {"store.five_minutes_s", c->store.five_minutes_s, c->store.minute_s, 366 * 86400},
 	        {"store.events", c->store.events, 100, 10000000},
 	        {"store.plans", c->store.plans, 100, 10000000},
+	        {"alerts.exec_limit_s", c->alerts.exec_limit_s, 1, 3600},
+	        {"alerts.exec_concurrent", c->alerts.exec_concurrent, 1, 16},
+	        {"alerts.raise_after_ms", c->alerts.raise_after_ms, 1, 3600000},
+	        {"alerts.clear_after_ms", c->alerts.clear_after_ms, 1, 86400000},
+	        {"alerts.failure_milli", c->alerts.failure_milli, 1, 1000},
+	        {"alerts.shortage_milli", c->alerts.shortage_milli, 1, 500},
+	        {"alerts.per_month", c->alerts.per_month, 1, 1000},
 	};
 	unsigned i;
 

@@ -73,6 +73,19 @@ struct gn_config_store {
 	uint32_t plans;
 };
 
+/* Alerts and what is done with them; 0 or absent: the default. */
+struct gn_config_alerts {
+	char *exec; /* program that is run for each change of an alert; NULL: none */
+	uint32_t exec_limit_s;
+	uint32_t exec_concurrent;
+	char *syslog; /* datagram socket, such as /dev/log; NULL: none */
+	uint32_t raise_after_ms;
+	uint32_t clear_after_ms;
+	uint32_t failure_milli;  /* probability of a failure that is told */
+	uint32_t shortage_milli; /* the same of a shortage */
+	uint32_t per_month;      /* anomalies of one metric that are expected without a cause */
+};
+
 struct gn_config {
 	char *board;
 	char *state_dir;
@@ -90,6 +103,7 @@ struct gn_config {
 	uint32_t reserve_mib;
 	uint32_t max_vms;
 	struct gn_config_store store;
+	struct gn_config_alerts alerts;
 	struct gn_config_endpoint *control;       /* operators */
 	struct gn_config_endpoint *events;        /* operators */
 	struct gn_config_endpoint *control_local; /* ipc */

@@ -43,7 +43,10 @@
 	X(RollbackModel, gn_control_rollback_model)                                                \
 	X(ExportHistory, gn_control_export_history)                                                \
 	X(ExportVmState, gn_control_export_vm_state)                                               \
-	X(ImportVmState, gn_control_import_vm_state)
+	X(ImportVmState, gn_control_import_vm_state)                                               \
+	X(GetHazard, gn_control_get_hazard)                                                        \
+	X(ListAlerts, gn_control_list_alerts)                                                      \
+	X(AcknowledgeAlert, gn_control_acknowledge_alert)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

@@ -7,6 +7,7 @@
 #ifndef GN_CONTROL_H
 #define GN_CONTROL_H
 
+#include "firmware/alert/board.h"
 #include "firmware/brain/brain.h"
 #include "firmware/ingest/view.h"
 #include "firmware/peer/peer.h"
@@ -23,6 +24,7 @@ struct gn_control_parts {
 	struct gn_view *view;
 	struct gn_peer *shim;
 	struct gn_peer *dataplane;
+	struct gn_alerts *alerts;
 };
 
 struct gn_control;

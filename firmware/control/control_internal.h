@@ -35,6 +35,8 @@ gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approv
 /* models.c */
 gn_channel_handler gn_control_list_models, gn_control_import_model, gn_control_rollback_model,
         gn_control_export_vm_state, gn_control_import_vm_state;
+/* alerts.c */
+gn_channel_handler gn_control_get_hazard, gn_control_list_alerts, gn_control_acknowledge_alert;
 /* history.c */
 gn_channel_handler gn_control_export_history;
 /* observe.c */

@@ -58,11 +58,6 @@ static uint64_t memory_used(const struct gn_fake_host *host, const struct vm *vm
 	return used < most ? used : most;
 }
 
-const struct gn_fake_mood *gn_fake_host_mood(const struct gn_fake_host *host)
-{
-	return &host->mood;
-}
-
 static void integrate(struct gn_fake_host *host, uint64_t now_us)
 {
 	const uint64_t step = 5000;

@@ -30,8 +30,6 @@ struct gn_fake_host;
 struct gn_fake_host *gn_fake_host_create(const struct gn_fake_host_options *options);
 /* A service of class Host; lives as long as the model. */
 const struct gn_channel_service *gn_fake_host_service(struct gn_fake_host *host);
-/* What the VMs suffer, as of the last report. */
-const struct gn_fake_mood *gn_fake_host_mood(const struct gn_fake_host *host);
 /* Load of the moment, milli-vCPU, before the allocation cuts it. */
 int64_t gn_fake_host_load(const struct gn_fake_host *host, uint64_t now_us);
 

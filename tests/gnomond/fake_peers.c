@@ -112,20 +112,64 @@ static struct gn_channel_publisher *open_samples(const char *dir)
 	return publisher;
 }
 
-/* One batch: network and disk of every VM, steady. */
-static void publish(struct gn_channel_publisher *publisher, unsigned n_vms, uint64_t period_us)
+/* What all VMs show in a period. */
+struct shown {
+	Gnomon__V1__NetworkSample network;
+	Gnomon__V1__DiskSample disk;
+	Gnomon__V1__DiskOperation write;
+	Gnomon__V1__LatencyHistogram latency;
+	Gnomon__V1__GuestSample guest;
+	Gnomon__V1__GuestSigns signs;
+	bool has_guest;
+};
+
+static void show(struct shown *s, const struct gn_fake_mood *mood)
+{
+	const uint64_t *troubles = mood->troubles;
+
+	gnomon__v1__network_sample__init(&s->network);
+	gnomon__v1__disk_sample__init(&s->disk);
+	gnomon__v1__disk_operation__init(&s->write);
+	gnomon__v1__latency_histogram__init(&s->latency);
+	gnomon__v1__guest_sample__init(&s->guest);
+	gnomon__v1__guest_signs__init(&s->signs);
+	s->network.rx_bytes = 12500;
+	s->network.tx_bytes = 25000;
+	s->network.rx_packets = 10;
+	s->network.tx_packets = 20;
+	s->network.tcp_opened = 1;
+	s->network.tcp_retransmissions = troubles[GN_FAKE_RETRANSMISSIONS];
+	s->network.tcp_resets = troubles[GN_FAKE_RESETS];
+	s->latency.count = 10;
+	s->latency.sum_us = 10 * (troubles[GN_FAKE_LATENCY_US] ?: 200);
+	s->write.operations = 10;
+	s->write.latency = &s->latency;
+	s->disk.write = &s->write;
+	s->disk.errors = troubles[GN_FAKE_DISK_ERRORS];
+	s->signs.log_errors = troubles[GN_FAKE_LOG_ERRORS];
+	s->signs.oom_kills = troubles[GN_FAKE_OOM_KILLS];
+	s->signs.stuck_threads = (uint32_t)troubles[GN_FAKE_STUCK_THREADS];
+	s->signs.clock_stopped_us = troubles[GN_FAKE_CLOCK_STOPPED_US];
+	s->guest.signs = &s->signs;
+	for (unsigned i = GN_FAKE_LOG_ERRORS; i < GN_FAKE_N_TROUBLES; i++)
+		s->has_guest |= troubles[i] != 0;
+}
+
+/* One batch: network and disk of every VM, steady but for what the mood says. */
+static void publish(struct gn_channel_publisher *publisher, unsigned n_vms, uint64_t period_us,
+                    const char *mood_path)
 {
 	static uint64_t epoch, sequence;
 	Gnomon__V1__SampleBatch batch = GNOMON__V1__SAMPLE_BATCH__INIT;
 	Gnomon__V1__Sample samples[8], *list[8];
-	Gnomon__V1__NetworkSample network = GNOMON__V1__NETWORK_SAMPLE__INIT;
-	Gnomon__V1__DiskSample disk = GNOMON__V1__DISK_SAMPLE__INIT;
+	struct gn_fake_mood mood = {0};
+	struct shown shown = {0};
 	char names[8][32];
 
 	if (!epoch)
 		epoch = gn_clock_wall_us();
-	network.rx_bytes = 12500;
-	network.tx_bytes = 25000;
+	gn_fake_mood_read(&mood, mood_path, gn_clock_monotonic_us());
+	show(&shown, &mood);
 	sequence++;
 	for (unsigned i = 0; i < n_vms && i < 8; i++) {
 		gnomon__v1__sample__init(&samples[i]);
@@ -136,8 +180,9 @@ static void publish(struct gn_channel_publisher *publisher, unsigned n_vms, uint
 		samples[i].period_us = period_us;
 		samples[i].sequence = sequence;
 		samples[i].source_epoch = epoch;
-		samples[i].network = &network;
-		samples[i].disk = &disk;
+		samples[i].network = &shown.network;
+		samples[i].disk = &shown.disk;
+		samples[i].guest = shown.has_guest ? &shown.guest : NULL;
 		list[i] = &samples[i];
 		batch.n_samples = i + 1;
 	}
@@ -189,7 +234,7 @@ int main(int argc, char **argv)
 			gn_channel_server_process(servers[i]);
 		if (publisher && gn_clock_monotonic_us() >= next_us) {
 			next_us = gn_clock_monotonic_us() / o.period_us * o.period_us + o.period_us;
-			publish(publisher, o.host.n_vms, o.period_us);
+			publish(publisher, o.host.n_vms, o.period_us, mood);
 		}
 	}
 	for (unsigned i = 0; i < n; i++)

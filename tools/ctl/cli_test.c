@@ -223,108 +223,111 @@ static void expect(const char *line, const char *what, const char *text, const c
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
+static const struct {
+	const char *line;
+	const char *calls[3]; /* each must be part of what was called */
+} requests[] = {
+        {"status", {"GetStatus {}\n"}},
+        {"top --count 1", {"GetStatus {}\nListVms {}\n"}},
+        {"vm list", {"ListVms {}\n"}},
+        {"vm list --names", {"ListVms {}\n"}},
+        {"vm show web-1", {"GetVm {\"name\":\"vms/web-1\"}\n"}},
+        {"vm show vms/web-1", {"GetVm {\"name\":\"vms/web-1\"}\n"}},
+        {"vm create web-1 --nic net0,vlan=10,queues=2 --nic net1 --disk "
+         "vda,path=/vm/a.raw,ro,queues=4",
+         {"CreateVm {\"name\":\"vms/web-1\",\"nics\":[{\"name\":\"net0\",\"vlan\":10,"
+          "\"queues\":2},{\"name\":\"net1\",\"vlan\":0,\"queues\":0}],",
+          "\"disks\":[{\"name\":\"vda\",\"path\":\"/vm/a.raw\",\"read_only\":true,"
+          "\"queues\":4}]}\n"}},
+        {"vm delete web-1", {"DeleteVm {\"name\":\"vms/web-1\"}\n"}},
+        {"forecast web-1", {"GetForecast {\"name\":\"vms/web-1\"}\n"}},
+        {"history web-1 network-rx --last 10min --points 7",
+         {"GetHistory {\"vm\":\"vms/web-1\",\"resource\":\"NETWORK_RX\",\"from_us\":1",
+          "\"to_us\":0,\"max_points\":7}\n"}},
+        {"shadow create web-1 --start --pool /pool --vcpus 2 --vcpus-step 1 "
+         "--vcpus-ceiling 4 "
+         "--memory 256MiB --memory-step 64MiB --memory-ceiling 1GiB --when 'cpu 3.5 for "
+         "5min' --when 'memory 512MiB for 30s' --direction rx --sample 10",
+         {"CreateShadow {\"name\":\"vms/web-1/shadow\"",
+          "\"pool_path\":\"/pool\",\"start\":true,\"scaling\":{\"start_vcpus\":2,"
+          "\"step_vcpus\":1,\"ceiling_vcpus\":4,\"start_memory_bytes\":268435456,"
+          "\"step_memory_bytes\":67108864,\"ceiling_memory_bytes\":1073741824},"
+          "\"triggers\":[{\"resource\":\"CPU\",\"threshold\":3500,\"for_us\":300000000},"
+          "{\"resource\":\"MEMORY\",\"threshold\":536870912,\"for_us\":30000000}]",
+          "\"direction\":\"RX\",\"filters\":[],\"truncate_bytes\":0,\"sample_one_in\":10"}},
+        {"shadow create web-1 --after 10min --every 1d",
+         {"\"schedule\":{\"first_us\":1", "\"every_us\":86400000000}"}},
+        {"shadow create web-1 --replication in-step --resync-rate 100MiB --journal 1GiB",
+         {"\"replication\":{\"mode\":\"IN_STEP\",\"resync_bytes_per_s\":104857600,"
+          "\"journal_bytes\":1073741824}"}},
+        {"shadow list", {"ListShadows {}\n"}},
+        {"shadow show web-1", {"GetShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
+        {"shadow update web-1 --stop",
+         {"UpdateShadow {\"shadow\":{\"name\":\"vms/web-1/shadow\"", "\"start\":false",
+          "\"update_mask\":[\"start\"]}\n"}},
+        {"shadow update web-1 --start --vcpus 2 --when 'cpu 1 for 1s' --every 2d --filter "
+         "'proto udp'",
+         {"\"update_mask\":[\"start\",\"scaling\",\"triggers\",\"schedule\",\"mirror\"]}"
+          "\n"}},
+        {"shadow update web-1 --when never --every never",
+         {"\"triggers\":[],\"created_us\"", "\"update_mask\":[\"triggers\",\"schedule\"]}\n"}},
+        {"shadow delete web-1", {"DeleteShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
+        {"mirror show", {"ListMirrors {}\n"}},
+        {"mirror set web-1 cap --sink pcapng=/tmp/a --filter 'proto tcp dst 10.0.0.0/8' "
+         "--truncate 60",
+         {"UpdateMirror {\"name\":\"vms/web-1/mirrors/cap\"",
+          "\"ip_protocol\":6,\"source\":\"\",\"destination\":\"10.0.0.0/8\"",
+          "\"truncate_bytes\":60,\"sample_one_in\":0,\"pcapng_path\":\"/tmp/a\"}\n"}},
+        {"mirror delete web-1 cap", {"DeleteMirror {\"name\":\"vms/web-1/mirrors/cap\"}\n"}},
+        {"policy get web-1", {"GetPolicy {\"name\":\"vms/web-1/policy\"}\n"}},
+        {"policy set web-1 --mode enforce",
+         {"\"mode\":\"ENFORCE\",\"resources\":[]}", "\"update_mask\":[\"mode\"]}\n"}},
+        {"policy set web-1 --cpu-quantile 0.95 --cpu-horizon 30s --cpu-min 1 --cpu-max 4 "
+         "--cpu-step 1 --cpu-headroom 0.2 --cpu-dead-band 0.05 --cpu-cooldown 1min "
+         "--cpu-shrink-after 10min --cpu-max-change 2",
+         {"{\"resource\":\"CPU\",\"quantile_milli\":950,\"horizon_us\":30000000,"
+          "\"minimum\":1000,\"maximum\":4000,\"step\":1000,\"headroom_milli\":200,"
+          "\"dead_band_milli\":50,\"cooldown_us\":60000000,\"shrink_after_us\":600000000,"
+          "\"max_change\":2000}",
+          "\"update_mask\":[\"resources.cpu.quantile_milli\",\"resources.cpu.horizon_us\","
+          "\"resources.cpu.minimum\",\"resources.cpu.maximum\",\"resources.cpu.step\","
+          "\"resources.cpu.headroom_milli\",\"resources.cpu.dead_band_milli\","
+          "\"resources.cpu.cooldown_us\",\"resources.cpu.shrink_after_us\","
+          "\"resources.cpu.max_change\"]}\n"}},
+        {"policy set web-1 --network-rx-max=10Mbit --disk-operations-min 5 --mode off",
+         {"\"resource\":\"NETWORK_RX\"", "\"maximum\":10000000",
+          "\"update_mask\":[\"mode\",\"resources.network_rx.maximum\","
+          "\"resources.disk_operations.minimum\"]}\n"}},
+        {"plan list", {"ListPlans {\"vm\":\"\",\"pending_only\":false,\"limit\":20}\n"}},
+        {"plan list web-1 --pending --limit 5",
+         {"ListPlans {\"vm\":\"vms/web-1\",\"pending_only\":true,\"limit\":5}\n"}},
+        {"plan show 17", {"GetPlan {\"name\":\"plans/17\"}\n"}},
+        {"plan approve plans/17", {"ApprovePlan {\"name\":\"plans/17\"}\n"}},
+        {"plan reject 17", {"RejectPlan {\"name\":\"plans/17\"}\n"}},
+        {"hazard web-1", {"GetHazard {\"name\":\"vms/web-1\"}\n"}},
+        {"alert list", {"ListAlerts {\"resource\":\"\",\"include_cleared\":false}\n"}},
+        {"alert list web-1 --all",
+         {"ListAlerts {\"resource\":\"vms/web-1\",\"include_cleared\":true}\n"}},
+        {"alert ack 17", {"AcknowledgeAlert {\"name\":\"alerts/17\"}\n"}},
+        {"model list", {"ListModels {}\n"}},
+        {"model rollback", {"RollbackModel {\"trial\":false}\n"}},
+        {"model rollback --trial", {"RollbackModel {\"trial\":true}\n"}},
+        {"report", {"GetReport {}\n"}},
+        {"host probes", {"ListProbes {}\n"}},
+        {"vm threads web-1", {"ListThreads {\"name\":\"vms/web-1\"}\n"}},
+        {"vm observe web-1 --kind runq --for 2s",
+         {"ObserveVm {\"id\":\"ctl-", "\"vm\":\"vms/web-1\",\"kind\":\"RUNQ\","
+                                      "\"duration_us\":2000000"}},
+};
+
 static void test_requests(void **state)
 {
-	static const struct {
-		const char *line;
-		const char *calls[3]; /* each must be part of what was called */
-	} cases[] = {
-	        {"status", {"GetStatus {}\n"}},
-	        {"top --count 1", {"GetStatus {}\nListVms {}\n"}},
-	        {"vm list", {"ListVms {}\n"}},
-	        {"vm list --names", {"ListVms {}\n"}},
-	        {"vm show web-1", {"GetVm {\"name\":\"vms/web-1\"}\n"}},
-	        {"vm show vms/web-1", {"GetVm {\"name\":\"vms/web-1\"}\n"}},
-	        {"vm create web-1 --nic net0,vlan=10,queues=2 --nic net1 --disk "
-	         "vda,path=/vm/a.raw,ro,queues=4",
-	         {"CreateVm {\"name\":\"vms/web-1\",\"nics\":[{\"name\":\"net0\",\"vlan\":10,"
-	          "\"queues\":2},{\"name\":\"net1\",\"vlan\":0,\"queues\":0}],",
-	          "\"disks\":[{\"name\":\"vda\",\"path\":\"/vm/a.raw\",\"read_only\":true,"
-	          "\"queues\":4}]}\n"}},
-	        {"vm delete web-1", {"DeleteVm {\"name\":\"vms/web-1\"}\n"}},
-	        {"forecast web-1", {"GetForecast {\"name\":\"vms/web-1\"}\n"}},
-	        {"history web-1 network-rx --last 10min --points 7",
-	         {"GetHistory {\"vm\":\"vms/web-1\",\"resource\":\"NETWORK_RX\",\"from_us\":1",
-	          "\"to_us\":0,\"max_points\":7}\n"}},
-	        {"shadow create web-1 --start --pool /pool --vcpus 2 --vcpus-step 1 "
-	         "--vcpus-ceiling 4 "
-	         "--memory 256MiB --memory-step 64MiB --memory-ceiling 1GiB --when 'cpu 3.5 for "
-	         "5min' --when 'memory 512MiB for 30s' --direction rx --sample 10",
-	         {"CreateShadow {\"name\":\"vms/web-1/shadow\"",
-	          "\"pool_path\":\"/pool\",\"start\":true,\"scaling\":{\"start_vcpus\":2,"
-	          "\"step_vcpus\":1,\"ceiling_vcpus\":4,\"start_memory_bytes\":268435456,"
-	          "\"step_memory_bytes\":67108864,\"ceiling_memory_bytes\":1073741824},"
-	          "\"triggers\":[{\"resource\":\"CPU\",\"threshold\":3500,\"for_us\":300000000},"
-	          "{\"resource\":\"MEMORY\",\"threshold\":536870912,\"for_us\":30000000}]",
-	          "\"direction\":\"RX\",\"filters\":[],\"truncate_bytes\":0,\"sample_one_in\":10"}},
-	        {"shadow create web-1 --after 10min --every 1d",
-	         {"\"schedule\":{\"first_us\":1", "\"every_us\":86400000000}"}},
-	        {"shadow create web-1 --replication in-step --resync-rate 100MiB --journal 1GiB",
-	         {"\"replication\":{\"mode\":\"IN_STEP\",\"resync_bytes_per_s\":104857600,"
-	          "\"journal_bytes\":1073741824}"}},
-	        {"shadow list", {"ListShadows {}\n"}},
-	        {"shadow show web-1", {"GetShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
-	        {"shadow update web-1 --stop",
-	         {"UpdateShadow {\"shadow\":{\"name\":\"vms/web-1/shadow\"", "\"start\":false",
-	          "\"update_mask\":[\"start\"]}\n"}},
-	        {"shadow update web-1 --start --vcpus 2 --when 'cpu 1 for 1s' --every 2d --filter "
-	         "'proto udp'",
-	         {"\"update_mask\":[\"start\",\"scaling\",\"triggers\",\"schedule\",\"mirror\"]}"
-	          "\n"}},
-	        {"shadow update web-1 --when never --every never",
-	         {"\"triggers\":[],\"created_us\"",
-	          "\"update_mask\":[\"triggers\",\"schedule\"]}\n"}},
-	        {"shadow delete web-1", {"DeleteShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
-	        {"mirror show", {"ListMirrors {}\n"}},
-	        {"mirror set web-1 cap --sink pcapng=/tmp/a --filter 'proto tcp dst 10.0.0.0/8' "
-	         "--truncate 60",
-	         {"UpdateMirror {\"name\":\"vms/web-1/mirrors/cap\"",
-	          "\"ip_protocol\":6,\"source\":\"\",\"destination\":\"10.0.0.0/8\"",
-	          "\"truncate_bytes\":60,\"sample_one_in\":0,\"pcapng_path\":\"/tmp/a\"}\n"}},
-	        {"mirror delete web-1 cap",
-	         {"DeleteMirror {\"name\":\"vms/web-1/mirrors/cap\"}\n"}},
-	        {"policy get web-1", {"GetPolicy {\"name\":\"vms/web-1/policy\"}\n"}},
-	        {"policy set web-1 --mode enforce",
-	         {"\"mode\":\"ENFORCE\",\"resources\":[]}", "\"update_mask\":[\"mode\"]}\n"}},
-	        {"policy set web-1 --cpu-quantile 0.95 --cpu-horizon 30s --cpu-min 1 --cpu-max 4 "
-	         "--cpu-step 1 --cpu-headroom 0.2 --cpu-dead-band 0.05 --cpu-cooldown 1min "
-	         "--cpu-shrink-after 10min --cpu-max-change 2",
-	         {"{\"resource\":\"CPU\",\"quantile_milli\":950,\"horizon_us\":30000000,"
-	          "\"minimum\":1000,\"maximum\":4000,\"step\":1000,\"headroom_milli\":200,"
-	          "\"dead_band_milli\":50,\"cooldown_us\":60000000,\"shrink_after_us\":600000000,"
-	          "\"max_change\":2000}",
-	          "\"update_mask\":[\"resources.cpu.quantile_milli\",\"resources.cpu.horizon_us\","
-	          "\"resources.cpu.minimum\",\"resources.cpu.maximum\",\"resources.cpu.step\","
-	          "\"resources.cpu.headroom_milli\",\"resources.cpu.dead_band_milli\","
-	          "\"resources.cpu.cooldown_us\",\"resources.cpu.shrink_after_us\","
-	          "\"resources.cpu.max_change\"]}\n"}},
-	        {"policy set web-1 --network-rx-max=10Mbit --disk-operations-min 5 --mode off",
-	         {"\"resource\":\"NETWORK_RX\"", "\"maximum\":10000000",
-	          "\"update_mask\":[\"mode\",\"resources.network_rx.maximum\","
-	          "\"resources.disk_operations.minimum\"]}\n"}},
-	        {"plan list", {"ListPlans {\"vm\":\"\",\"pending_only\":false,\"limit\":20}\n"}},
-	        {"plan list web-1 --pending --limit 5",
-	         {"ListPlans {\"vm\":\"vms/web-1\",\"pending_only\":true,\"limit\":5}\n"}},
-	        {"plan show 17", {"GetPlan {\"name\":\"plans/17\"}\n"}},
-	        {"plan approve plans/17", {"ApprovePlan {\"name\":\"plans/17\"}\n"}},
-	        {"plan reject 17", {"RejectPlan {\"name\":\"plans/17\"}\n"}},
-	        {"model list", {"ListModels {}\n"}},
-	        {"model rollback", {"RollbackModel {\"trial\":false}\n"}},
-	        {"model rollback --trial", {"RollbackModel {\"trial\":true}\n"}},
-	        {"report", {"GetReport {}\n"}},
-	        {"host probes", {"ListProbes {}\n"}},
-	        {"vm threads web-1", {"ListThreads {\"name\":\"vms/web-1\"}\n"}},
-	        {"vm observe web-1 --kind runq --for 2s",
-	         {"ObserveVm {\"id\":\"ctl-", "\"vm\":\"vms/web-1\",\"kind\":\"RUNQ\","
-	                                      "\"duration_us\":2000000"}},
-	};
-
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		run(cases[i].line);
-		for (size_t j = 0; j < COUNT(cases[i].calls); j++)
-			expect(cases[i].line, "the calls", card.calls, cases[i].calls[j]);
+	for (size_t i = 0; i < COUNT(requests); i++) {
+		run(requests[i].line);
+		for (size_t j = 0; j < COUNT(requests[i].calls); j++)
+			expect(requests[i].line, "the calls", card.calls, requests[i].calls[j]);
 		if (result.code)
-			fail_msg("'%s': exit %d: %s", cases[i].line, result.code, result.err);
+			fail_msg("'%s': exit %d: %s", requests[i].line, result.code, result.err);
 		assert_string_equal(result.err, "");
 	}
 }

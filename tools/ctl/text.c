@@ -37,6 +37,16 @@ const char *gn_text_plan_state(Gnomon__V1__Plan__State state)
 	return lower(&gnomon__v1__plan__state__descriptor, (int)state);
 }
 
+const char *gn_text_alert_state(Gnomon__V1__Alert__State state)
+{
+	return lower(&gnomon__v1__alert__state__descriptor, (int)state);
+}
+
+const char *gn_text_alert_kind(Gnomon__V1__Alert__Kind kind)
+{
+	return lower(&gnomon__v1__alert__kind__descriptor, (int)kind);
+}
+
 const char *gn_text_model_role(Gnomon__V1__Model__Role role)
 {
 	return role == GNOMON__V1__MODEL__ROLE__TRIAL

@@ -8,6 +8,8 @@
 const char *gn_text_vm_state(Gnomon__V1__VmState state);
 const char *gn_text_mode(Gnomon__V1__Mode mode);
 const char *gn_text_plan_state(Gnomon__V1__Plan__State state);
+const char *gn_text_alert_state(Gnomon__V1__Alert__State state);
+const char *gn_text_alert_kind(Gnomon__V1__Alert__Kind kind);
 const char *gn_text_model_role(Gnomon__V1__Model__Role role);
 const char *gn_text_shadow_state(Gnomon__V1__ShadowState state);
 
