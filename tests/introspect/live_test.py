@@ -249,6 +249,12 @@ def test_killed_parser(w):
     expect("ended unexpectedly" in sample["guest"]["reason"], sample["guest"]["reason"])
     w.ready()
     expect(w.parser() != parser, "the same parser")
+    os.kill(w.parser(), signal.SIGSEGV)
+    w.next_sample(lambda g: state(g) == "UNSUPPORTED")
+    w.ready()
+    log = w.log("gnomon-introspect")
+    expect("ended (signal 9); it starts again in 1 s" in log and "ended (signal 11); it starts again in 2 s" in log,
+           log[-600:])
 
 
 def test_dataplane_restarted(w):

@@ -260,6 +260,8 @@ static const struct {
         {"shadow create web-1 --replication in-step --resync-rate 100MiB --journal 1GiB",
          {"\"replication\":{\"mode\":\"IN_STEP\",\"resync_bytes_per_s\":104857600,"
           "\"journal_bytes\":1073741824}"}},
+        {"vm top web-1 --once --sort rss", {"GetGuest {\"name\":\"vms/web-1\"}\n"}},
+        {"vm top web-1 --json", {"GetGuest {\"name\":\"vms/web-1\"}\n"}},
         {"shadow list", {"ListShadows {}\n"}},
         {"shadow show web-1", {"GetShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
         {"shadow update web-1 --stop",
@@ -429,6 +431,9 @@ static void test_usage(void **state)
 	        {"top --interval 1ms", "give 100ms to 1d"},
 	        {"top --count 0", "give how many times"},
 	        {"top --json", "top has no --json"},
+	        {"vm top", "the name of a VM is missing"},
+	        {"vm top a --sort colour", "--sort colour: give cpu, rss, io, calls or pid"},
+	        {"vm top a --interval 1ms", "give 100ms to 1d"},
 	        {"watch now", "'now' is one word too many"},
 	        {"watch", "the address of the events is not known"},
 	        {"status --timeout 0s", "--timeout 0s: give a duration"},
@@ -587,6 +592,103 @@ static void test_lists(void **state)
 	card.replies[index_of("ListVms")] = card.replies[index_of("ListMirrors")] = NULL;
 }
 
+/* A guest chooses its processes' names and its log's lines. */
+static void test_guest_in_words(void **state)
+{
+	Gnomon__V1__Guest guest = GNOMON__V1__GUEST__INIT;
+	Gnomon__V1__GuestSample sample = GNOMON__V1__GUEST_SAMPLE__INIT;
+	Gnomon__V1__GuestCpu cpu = GNOMON__V1__GUEST_CPU__INIT;
+	Gnomon__V1__GuestSigns signs = GNOMON__V1__GUEST_SIGNS__INIT;
+	Gnomon__V1__GuestCapability log = GNOMON__V1__GUEST_CAPABILITY__INIT, *can[] = {&log};
+	Gnomon__V1__GuestProcess small = GNOMON__V1__GUEST_PROCESS__INIT, large = small,
+	                         *top[] = {&small, &large};
+	uint64_t busy[] = {980, 40};
+
+	small.pid = 7;
+	small.name = (char *)"evil\033[2J";
+	small.state = (char *)"R";
+	small.cpu_milli = 985;
+	small.read_bytes = 4 << 20;
+	large.pid = 8;
+	large.name = (char *)"kworker";
+	large.kernel = true;
+	large.state = (char *)"I";
+	large.rss_bytes = 30 << 20;
+	cpu.demand_milli = 2980;
+	cpu.busy_milli = 980;
+	cpu.wait_milli = 2000;
+	cpu.online = 2;
+	cpu.cpu_busy_milli = busy;
+	cpu.n_cpu_busy_milli = 2;
+	cpu.load1_milli = 2050;
+	signs.oops = true;
+	signs.log_errors = 3;
+	signs.log_text = (char *)"BUG: \007";
+	log.name = (char *)"log";
+	log.reason = (char *)"the symbol prb is not found";
+	sample.state = GNOMON__V1__GUEST_STATE__GUEST_STATE_READY;
+	sample.kernel_release = (char *)"6.1.0";
+	sample.capabilities = can;
+	sample.n_capabilities = 1;
+	sample.cpu = &cpu;
+	sample.signs = &signs;
+	sample.top = top;
+	sample.n_top = 2;
+	guest.vm = (char *)"vms/web-1";
+	guest.period_us = 2000000;
+	guest.sample = &sample;
+	card.replies[index_of("GetGuest")] = &guest.base;
+	run("vm top web-1 --once");
+	expect("vm top", "output", result.out, "vms/web-1  READY  Linux 6.1.0");
+	expect("vm top", "output", result.out,
+	       "2.98 vCPU wanted: 0.98 vCPU used, 2.00 vCPU waiting; 2 online: 98% 4%\n");
+	expect("vm top", "output", result.out, "load    2.05 0.00 0.00\n");
+	expect("vm top", "output", result.out, "KERNEL  OOPS\n");
+	expect("vm top", "output", result.out, "3 errors, the last: BUG: ?\n");
+	expect("vm top", "output", result.out, "no log  the symbol prb is not found\n");
+	expect("vm top", "output", result.out, "evil?[2J\n");
+	expect("vm top", "output", result.out, "98.5");
+	expect("vm top", "output", result.out, "2 MiB"); /* a second, of 4 in two */
+	assert_true(strstr(result.out, "evil") < strstr(result.out, "[kworker]"));
+	run("vm top web-1 --once --sort rss");
+	assert_true(strstr(result.out, "evil") > strstr(result.out, "[kworker]"));
+	guest.sample = NULL;
+	guest.note = (char *)"nothing yet";
+	run("vm top web-1 --count 2 --interval 100ms");
+	expect("vm top", "output", result.out, "vms/web-1  UNKNOWN\nnote    nothing yet\n");
+	card.replies[index_of("GetGuest")] = NULL;
+}
+
+static void test_sources_in_words(void **state)
+{
+	Gnomon__V1__Vm vm = GNOMON__V1__VM__INIT;
+	Gnomon__V1__Demand d[3] = {GNOMON__V1__DEMAND__INIT, GNOMON__V1__DEMAND__INIT,
+	                           GNOMON__V1__DEMAND__INIT};
+	Gnomon__V1__Demand *demands[] = {&d[0], &d[1], &d[2]};
+
+	d[0].resource = GNOMON__V1__RESOURCE__CPU;
+	d[0].value = 2980;
+	d[0].source = GNOMON__V1__DEMAND_SOURCE__SOURCE_GUEST;
+	d[0].has_other = true;
+	d[0].other_value = 1000;
+	d[0].correction = -20;
+	d[1].resource = GNOMON__V1__RESOURCE__MEMORY;
+	d[1].source = GNOMON__V1__DEMAND_SOURCE__SOURCE_HOST;
+	d[1].source_reason = (char *)"its clock stands still";
+	d[2].resource = GNOMON__V1__RESOURCE__DISK_READ;
+	d[2].source = GNOMON__V1__DEMAND_SOURCE__SOURCE_DATAPLANE;
+	vm.name = (char *)"vms/web-1";
+	vm.demands = demands;
+	vm.n_demands = COUNT(d);
+	card.replies[index_of("GetVm")] = &vm.base;
+	run("vm show web-1");
+	card.replies[index_of("GetVm")] = NULL;
+	expect("vm show", "output", result.out,
+	       "the guest's kernel (libvirt: 1.00 vCPU), -0.02 vCPU of it from the change\n");
+	expect("vm show", "output", result.out, "libvirt; not the guest: its clock stands still\n");
+	expect("vm show", "output", result.out, "the card\n");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -597,6 +699,8 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(test_no_answer),
 	        cmocka_unit_test(test_nobody_there),
 	        cmocka_unit_test(test_plan_in_words),
+	        cmocka_unit_test(test_guest_in_words),
+	        cmocka_unit_test(test_sources_in_words),
 	        cmocka_unit_test(test_lists),
 	};
 

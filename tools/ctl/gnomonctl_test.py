@@ -321,6 +321,13 @@ def top(card):
         os.kill(terminal.child.pid, signal.SIGTERM)
         check(terminal.end() == 0, "SIGTERM ends it")
         check(termios.tcgetattr(terminal.slave) == terminal.before, "and the terminal is as it was")
+    with Terminal(card, "vm", "top", "web-1", "--interval", "1d", columns=160) as terminal:
+        terminal.until("guests are not looked into")
+        os.write(terminal.master, b"m")  # another order: drawn anew at once
+        wait_for(lambda: terminal.read().count("guests are not looked into") >= 2, "the picture drawn anew")
+        os.write(terminal.master, b"q")
+        check(terminal.end() == 0, "q ends 'vm top'")
+        check(termios.tcgetattr(terminal.slave) == terminal.before, "and the terminal is as it was")
 
 
 # ---- a card that goes and comes --------------------------------------------------------------------
