@@ -1,10 +1,11 @@
 /* views.c - see views.h.
  *
- * Measured on one lcore beside the same burst without a mirror, both ports net_pcap, the sink
- * net_null, 60-byte packets, huge pages (cycles of an AMD EPYC a packet, quiet rounds): clones
- * with references 40 and more; fresh mbufs of a pool as views 18; these 15, of which 11.5 are
- * the driver's rte_pktmbuf_free(). An extra reference held by us, so that the driver's free
- * only counts down, makes 20: the atomic operation costs more than the whole free. */
+ * Measured on one lcore beside the same bursts without a mirror, which take 49 cycles a packet
+ * (AMD EPYC; 60-byte packets from net_pcap in huge pages, the sink net_null; medians of 4000
+ * alternating rounds): references 18.5 more, fresh mbufs of a pool as views 18, these 15. Of the
+ * 15, 11 are the driver's: rte_pktmbuf_free(), a call per packet in DPDK's library. To a port that
+ * takes packets for nothing it is 3.7. A second reference that we hold, so that the driver's free
+ * only counts down, makes 20: an atomic operation costs more than a free. */
 #include "dataplane/mirror/views.h"
 
 #include <errno.h>

@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "dataplane/nbd/tls.h"
 #include "dataplane/nbd/uri.h"
 #include "firmware/core/clock.h"
+#include "firmware/core/mutex.h"
 
 #define FIRST_PAUSE_MS 50u
 #define LAST_PAUSE_MS  2000u
@@ -46,7 +46,7 @@ struct gn_nbd_link {
 	struct gn_nbd_tls *tls;
 	int tls_fd, pump_fd;
 
-	pthread_mutex_t lock; /* for the next */
+	struct gn_mutex lock; /* for the next */
 	char problem[GN_STATUS_MESSAGE_SIZE];
 };
 
@@ -318,9 +318,9 @@ static void signal_fd(int fd)
 
 static void set_problem(struct gn_nbd_link *link, const char *text)
 {
-	pthread_mutex_lock(&link->lock);
+	gn_mutex_lock(&link->lock);
 	snprintf(link->problem, sizeof link->problem, "%s", text);
-	pthread_mutex_unlock(&link->lock);
+	gn_mutex_unlock(&link->lock);
 }
 
 static void close_old(struct gn_nbd_link *link)
@@ -412,7 +412,7 @@ int gn_nbd_link_create(const struct gn_volume_nbd_config *config, int notify_fd,
 
 	if (!link)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
-	pthread_mutex_init(&link->lock, NULL);
+	gn_mutex_init(&link->lock);
 	link->wake_fd = NOBODY;
 	link->notify_fd = notify_fd;
 	link->read_only = config->read_only;
@@ -458,7 +458,7 @@ void gn_nbd_link_destroy(struct gn_nbd_link *link)
 	gn_nbd_tls_config_free(link->tls_config);
 	if (link->wake_fd >= 0)
 		close(link->wake_fd);
-	pthread_mutex_destroy(&link->lock);
+	gn_mutex_destroy(&link->lock);
 	free(link->url);
 	free(link);
 }
@@ -492,7 +492,7 @@ void gn_nbd_link_watch(struct gn_nbd_link *link)
 
 void gn_nbd_link_problem(struct gn_nbd_link *link, char *out, size_t size)
 {
-	pthread_mutex_lock(&link->lock);
+	gn_mutex_lock(&link->lock);
 	snprintf(out, size, "%s", link->problem);
-	pthread_mutex_unlock(&link->lock);
+	gn_mutex_unlock(&link->lock);
 }
