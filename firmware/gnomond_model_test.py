@@ -250,6 +250,9 @@ def test_learnt_state_travels():
     with ModelWorld() as w:
         w.wait("something is learnt", lambda: any(
             f["trusted"] for f in w.call("GetForecast", "name=vms/web-1")["forecasts"]))
+        said = w.ctl("forecast", "web-1")
+        check("forecasts judged" in said and "times that of assuming no change" in said, said)
+        check("P95 rose from" in said or "P95 fell from" in said, said)
         path = f"{w.dir}/web-1.state"
         w.stop("peers")
         w.wait("the last sample is in", lambda: not w.call("GetStatus")["shim_connected"])

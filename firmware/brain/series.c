@@ -92,6 +92,7 @@ static void remember_forecast(struct gn_series *series, const struct gn_config *
 
 	if (!deciding)
 		return;
+	gn_change_note(&series->change, series->card_us, deciding);
 	step = step_of(config, series->card_us) + deciding->horizon;
 	series->ring[step % GN_SERIES_RING].step = step;
 	series->ring[step % GN_SERIES_RING].p95 = deciding->quantiles[GN_P95];
@@ -179,6 +180,7 @@ int gn_series_observe(struct gn_series *series, const struct gn_config *config, 
 	series->card_us = card_us;
 	if (had && before && value->allocated && before != value->allocated) {
 		gn_predict_note_resize(series->predict, before, value->allocated);
+		gn_change_resize(&series->change);
 		if (series->trial)
 			gn_predict_note_resize(series->trial->predict, before, value->allocated);
 	}

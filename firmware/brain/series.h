@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "firmware/brain/change.h"
 #include "firmware/config/config.h"
 #include "firmware/demand/demand.h"
 #include "firmware/policy/policy.h"
@@ -50,6 +51,7 @@ struct gn_series {
 	uint32_t n_forecasts;
 	struct gn_predict_forecast forecasts[GN_PREDICT_MAX_HORIZONS];
 	uint64_t made_us;
+	struct gn_change change; /* the newest of the forecast that decides */
 	/* The step that is being gathered. */
 	uint64_t step_begin_us;
 	int64_t step_sum;

@@ -6,6 +6,44 @@
 #include "firmware/control/control_internal.h"
 #include "firmware/message/message.h"
 
+/* Why the forecast only advises, with the figures. */
+static void say_why_not(const struct gn_predict_forecast *f, Gnomon__V1__Forecast *out)
+{
+	int64_t ratio = f->error_ratio_q16 * 100ll / 65536;
+
+	switch (f->reason) {
+	case GN_PREDICT_TRUSTED:
+		break;
+	case GN_PREDICT_TOO_LITTLE_HISTORY:
+		gn_message_set(&out->reason, "%s (%llu samples, %llu forecasts judged)",
+		               gn_predict_reason_text(f->reason), (unsigned long long)out->history,
+		               (unsigned long long)out->scored);
+		break;
+	case GN_PREDICT_WORSE_THAN_NAIVE:
+		gn_message_set(&out->reason,
+		               "%s: %lld.%02lld times its error, %llu forecasts judged",
+		               gn_predict_reason_text(f->reason), (long long)(ratio / 100),
+		               (long long)(ratio % 100), (unsigned long long)out->scored);
+		break;
+	case GN_PREDICT_INTERRUPTED:
+		gn_message_set(&out->reason, "%s", gn_predict_reason_text(f->reason));
+		break;
+	}
+}
+
+static void add_accuracy(const struct gn_series *series, uint32_t index, Gnomon__V1__Forecast *out)
+{
+	struct gn_predict_accuracy accuracy;
+
+	if (gn_predict_accuracy(series->predict, index, &accuracy))
+		return;
+	out->scored = accuracy.n;
+	out->error_milli = accuracy.error_milli;
+	out->naive_error_milli = accuracy.naive_error_milli;
+	out->loss95_milli = accuracy.loss95_milli;
+	out->vpa_loss95_milli = accuracy.vpa_loss95_milli;
+}
+
 static Gnomon__V1__Forecast *forecast_message(const struct gn_config *config,
                                               const struct gn_series *series, uint32_t index)
 {
@@ -13,6 +51,7 @@ static Gnomon__V1__Forecast *forecast_message(const struct gn_config *config,
 	uint64_t period_us = config->predict_period_ms * 1000ull;
 	Gnomon__V1__Forecast *out =
 	        GN_MESSAGE_NEW(Gnomon__V1__Forecast, gnomon__v1__forecast__init);
+	struct gn_text change;
 	char words[512];
 
 	out->resource = (Gnomon__V1__Resource)series->resource;
@@ -25,10 +64,13 @@ static Gnomon__V1__Forecast *forecast_message(const struct gn_config *config,
 	out->history = f->n_observed;
 	out->error_ratio_q16 = f->error_ratio_q16;
 	out->trusted = f->reason == GN_PREDICT_TRUSTED;
-	if (!out->trusted)
-		gn_message_set(&out->reason, "%s", gn_predict_reason_text(f->reason));
+	add_accuracy(series, index, out);
+	say_why_not(f, out);
 	gn_predict_explain(series->predict, index, words, sizeof words);
 	gn_message_set(&out->explanation, "%s", words);
+	gn_text_init(&change, words, sizeof words);
+	gn_change_describe(&series->change, series->resource, period_us, series->card_us, &change);
+	gn_message_set(&out->change, "%s", words);
 	out->observed = f->observed;
 	return out;
 }

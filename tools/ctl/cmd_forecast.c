@@ -1,6 +1,7 @@
 /* cmd_forecast.c - forecast and history. */
 #include "tools/ctl/ctl.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "firmware/core/clock.h"
@@ -32,9 +33,12 @@ static void print_explanations(const Gnomon__V1__ForecastSet *set)
 	for (size_t i = 0; i < set->n_forecasts; i++) {
 		const Gnomon__V1__Forecast *f = set->forecasts[i];
 
-		if (f->explanation[0] && (i == 0 || f->resource != set->forecasts[i - 1]->resource))
-			gn_output_line("%s: %s", gn_format_resource((int)f->resource),
-			               f->explanation);
+		if (!f->explanation[0] || (i && f->resource == set->forecasts[i - 1]->resource))
+			continue;
+		gn_output_line("%s: %s; %" PRIu64 " forecasts judged",
+		               gn_format_resource((int)f->resource), f->explanation, f->scored);
+		if (f->change[0])
+			gn_output_field("", "%s", f->change);
 	}
 }
 
