@@ -75,7 +75,7 @@ def load(context, uri, kind, size, depth):
     """Operations per second."""
     done = subprocess.run(
         [*context.first, "fio", "--name=b", "--ioengine=nbd", f"--uri={uri}", f"--rw={kind}", f"--bs={size}",
-         f"--iodepth={depth}", f"--size={FILE_BYTES}", "--time_based", f"--runtime={context.seconds / 2}",
+         f"--iodepth={depth}", f"--size={FILE_BYTES}", "--time_based", f"--runtime={int(context.seconds * 700)}ms",
          f"--cpus_allowed={context.cpu_load}", "--randseed=7", "--output-format=json"],
         capture_output=True, check=False, timeout=60, cwd=context.tmp)
     if done.returncode:
