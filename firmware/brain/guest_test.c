@@ -119,6 +119,8 @@ static void tell_guest(Gnomon__V1__GuestState state, uint64_t milli)
 	can[0].available = can[1].available = true;
 	cpu.demand_milli = milli;
 	cpu.busy_milli = milli < 2000 ? milli : 2000;
+	cpu.wait_milli = milli - cpu.busy_milli;
+	cpu.online = 2;
 	memory.available_bytes = 200 * MIB;
 	guest.state = state;
 	guest.reason = (char *)(state == READY ? "" : "it hangs");

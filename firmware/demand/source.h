@@ -90,8 +90,9 @@ bool gn_source_take_guest(struct gn_source *source, uint64_t now_us, uint64_t ga
                           enum gn_doubt doubt, struct gn_demand_value *value);
 
 /* What a sample of gnomon-introspect says of a resource of the host's (CPU, memory), and why it is
- * not to be believed. 'balloon_bytes' is the VM's memory as libvirt tells. 'value' is set when
- * NONE is returned. */
+ * not to be believed. Of what waits in the guest's run queues counts the more the less its CPUs
+ * idle: all of it when they never do. 'balloon_bytes' is the VM's memory as libvirt tells. 'value'
+ * is set when NONE is returned. */
 enum gn_doubt gn_source_read_guest(const struct gn_source *source, const Gnomon__V1__Sample *sample,
                                    enum gn_resource resource, uint64_t balloon_bytes,
                                    uint64_t gap_us, struct gn_demand_value *value);

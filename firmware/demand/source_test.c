@@ -308,6 +308,8 @@ static enum gn_doubt read_sample(const struct sample *s, enum gn_resource resour
 	can[1].available = true;
 	cpu.busy_milli = s->busy;
 	cpu.demand_milli = s->demand;
+	cpu.wait_milli = s->demand - s->busy;
+	cpu.online = 1;
 	memory.available_bytes = s->available;
 	guest.state = s->state;
 	guest.fresh = !s->not_fresh;
@@ -332,7 +334,11 @@ static void a_sample_is_believed_when_it_is_good(void **state)
 		enum gn_doubt doubt;
 		int64_t value;
 	} cases[] = {
-	        {{READY, false, 100, S, false, 900, 1800, 0}, GN_DOUBT_NONE, 1800},
+	        {{READY, false, 100, S, false, 1000, 1800, 0}, GN_DOUBT_NONE, 1800},
+	        {{READY, false, 100, S, false, 1100, 1800, 0}, GN_DOUBT_NONE, 1800},
+	        {{READY, false, 100, S, false, 900, 1700, 0}, GN_DOUBT_NONE, 900 + 524},
+	        {{READY, false, 100, S, false, 500, 1300, 0}, GN_DOUBT_NONE, 500 + 50},
+	        {{READY, false, 100, S, false, 0, 800, 0}, GN_DOUBT_NONE, 0},
 	        {{READY, true, 100, S, false, 900, 1800, 0}, GN_DOUBT_STALE, 0},
 	        {{STOPPED, false, 100, S, false, 900, 1800, 0}, GN_DOUBT_STALE, 0},
 	        {{LOST, false, 0, S, false, 900, 1800, 0}, GN_DOUBT_STATE, 0},
