@@ -60,6 +60,7 @@ static void mount_all(void)
 		    errno != EBUSY)
 			complain(mounts[i].path, strerror(errno));
 	}
+	mkdir("/run/gnomon", 0755);
 	/* DPDK loads its drivers only from folders that nobody else may write. */
 	chmod("/", 0755);
 }

@@ -10,6 +10,7 @@ from sysroot import Failed, run
 PROGRAMS = ["gnomon-dataplane", "gnomond", "gnomon-introspect", "gnomon-console", "gnomonctl"]
 INIT = "gnomon-init"
 LIBRARIES = "usr/lib/aarch64-linux-gnu"
+DRIVER_FOLDER = f"{LIBRARIES}/dpdk/pmds-23.0"
 # What no ELF header names: loaded by name at run time.
 LOADED = ["libgcc_s.so.1"]
 # DPDK drivers of every board: buses, the pool, and devices that need no hardware.
@@ -35,6 +36,8 @@ class Tree:
         for part in ("bin", "lib", "sbin"):
             os.makedirs(f"{directory}/usr/{part}", exist_ok=True)
             os.symlink(f"usr/{part}", f"{directory}/{part}")
+        os.mkdir(f"{directory}/var")
+        os.symlink("../run", f"{directory}/var/run")
 
     def path(self, *parts):
         return os.path.join(self.directory, *parts)
@@ -58,10 +61,22 @@ class Tree:
         for folder in (LIBRARIES, "lib/aarch64-linux-gnu", "usr/lib"):
             source = f"{self.sysroot}/{folder}/{name}"
             if os.path.exists(source):
-                loader = name.startswith("ld-linux")
-                self.add_elf(os.path.realpath(source), f"usr/lib/{name}" if loader else f"{LIBRARIES}/{name}")
+                self.add_real_library(name, os.path.realpath(source))
                 return
         raise Failed(f"library {name} is in no package of tools/image/packages: add the one that has it")
+
+    def add_real_library(self, name, source):
+        """A driver of DPDK stays one file in its folder, with a link beside the libraries: as two
+        files it would be loaded twice."""
+        if f"/{DRIVER_FOLDER}/" in source:
+            target = f"{DRIVER_FOLDER}/{os.path.basename(source)}"
+            if not os.path.exists(self.path(target)):
+                self.add_elf(source, target)
+            os.symlink(os.path.relpath(target, LIBRARIES), self.path(LIBRARIES, name))
+        elif name.startswith("ld-linux"):
+            self.add_elf(source, f"usr/lib/{name}")
+        else:
+            self.add_elf(source, f"{LIBRARIES}/{name}")
 
     def add_programs(self):
         for name in PROGRAMS:
@@ -76,13 +91,12 @@ class Tree:
             os.symlink("busybox", self.path("usr/bin", name))
 
     def add_drivers(self, more):
-        folder = f"{LIBRARIES}/dpdk/pmds-23.0"
         for name in [*DRIVERS, *more]:
-            file = f"librte_{name}.so.23.0"
-            source = f"{self.sysroot}/{folder}/{file}"
-            if not os.path.exists(source):
+            target = f"{DRIVER_FOLDER}/librte_{name}.so.23.0"
+            if not os.path.exists(f"{self.sysroot}/{target}"):
                 raise Failed(f"DPDK has no driver {name}: correct the board's 'drivers'")
-            self.add_elf(os.path.realpath(source), f"{folder}/{file}")
+            if not os.path.exists(self.path(target)):
+                self.add_elf(f"{self.sysroot}/{target}", target)
 
     def add_modules(self, wanted):
         """The modules and what they depend on, with a modules.dep of their own."""
