@@ -149,8 +149,9 @@ struct op {
 	X(GRANT)                                                                                   \
 	X(REFUSE)                                                                                  \
 	X(REVOKE)                                                                                  \
-	X(PAIR) X(GAVE_UP) X(CLAIM) X(WITNESS_YES) X(LEAVE) X(CONSENT) X(SIGNS) X(ADOPT) X(CALL)   \
-	        X(REPLY) X(WANT) X(RAISE) X(RAISED)
+	X(PAIR)                                                                                    \
+	X(GAVE_UP) X(CLAIM) X(WITNESS_YES) X(LEAVE) X(CONSENT) X(SIGNS) X(ADOPT) X(CALL) X(REPLY)  \
+	        X(WANT) X(RAISE) X(RAISED)
 enum message_kind {
 #define SIM_MESSAGE_ENUM(name) MSG_##name,
 	SIM_MESSAGES(SIM_MESSAGE_ENUM)
