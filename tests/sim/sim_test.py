@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 SIM = os.path.join(os.environ.get("GN_BUILD", "build"), "bin/gn-sim")
-SCHEDULES = 6000
+SCHEDULES = 5000
 FLEET = ["--hosts", "40", "--vms", "2000", "--until", "20", "--faults", "60"]
 n_tests = 0
 failed = False
@@ -36,7 +36,7 @@ def main():
     code, text = sim("--seeds", f"1..{SCHEDULES}")
     report(code == 0, f"{SCHEDULES} schedules keep every invariant", text)
     print("".join(f"# {line}\n" for line in text.splitlines()), end="")
-    code, text = sim("--seeds", "1..2", *FLEET)
+    code, text = sim("--seeds", "1", *FLEET)
     report(code == 0, "2,000 VMs on 40 hosts, too", text)
     for name in mutations():
         code, text = sim("--seeds", "1..4000", "--break", name)
@@ -47,8 +47,9 @@ def main():
         again = sim("--seeds", found.group(1), "--break", name)
         if again != (code, text):
             report(False, f"'{name}': the seed fails again, the same way", again[1])
-    first, second = sim("--seeds", "7", "--trace"), sim("--seeds", "7", "--trace")
-    report(first == second and len(first[1]) > 10000, "a trace is the same twice")
+    first, second = (re.sub(r"\(\d+ a second of CPU\)", "", sim("--seeds", "190", "--trace")[1])
+                     for _ in range(2))
+    report(first == second and "FAULT" in first, "a trace is the same twice")
     code, text = sim("--seeds", "x")
     report(code == 2 and "give a number" in text, "a wrong option says so", text)
     print(f"1..{n_tests}")
