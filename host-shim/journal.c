@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "firmware/core/durable.h"
 
 #define MAGIC       0x314a4e47u /* "GNJ1" */
 #define FILE_MAX    (3u * GN_JOURNAL_MAX_BYTES)
@@ -241,20 +242,6 @@ static int write_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
 	return 0;
 }
 
-static int sync_directory(const char *path)
-{
-	char copy[PATH_MAX];
-	int fd, error;
-
-	snprintf(copy, sizeof copy, "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	error = fsync(fd) ? -errno : 0;
-	close(fd);
-	return error;
-}
-
 static int put_record(struct gn_journal *j, int fd, uint64_t *offset, enum record_type type,
                       const struct gn_journal_entry *e)
 {
@@ -314,7 +301,7 @@ static int rewrite(struct gn_journal *j)
 	j->size = j->compacted_size = size;
 	/* Until the directory is on the disk a power cut may bring the old file back, which
 	 * lacks whatever is appended from here on. */
-	error = sync_directory(j->path);
+	error = gn_sync_directory_of(j->path);
 	j->broken = error != 0;
 	return error;
 }

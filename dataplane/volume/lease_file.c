@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "dataplane/volume/lease.h"
+#include "firmware/core/durable.h"
 
 #define LOOK_US 10000
 
@@ -26,20 +26,6 @@ static int lock(int fd, unsigned wait_ms)
 	}
 }
 
-static int sync_directory(const char *path)
-{
-	char copy[4096];
-	int fd, err;
-
-	snprintf(copy, sizeof copy, "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = fsync(fd) != 0 ? -errno : 0;
-	close(fd);
-	return err;
-}
-
 /* A file that is shorter than two slots is a new one, or its making was cut off. */
 static int read_slots(int fd, struct gn_lease slots[2])
 {
@@ -55,7 +41,7 @@ static int write_slot(int fd, const struct gn_lease *lease, unsigned slot, const
 		return n < 0 ? -errno : -ENOSPC;
 	if (fdatasync(fd) != 0)
 		return -errno;
-	return sync_directory(path);
+	return gn_sync_directory_of(path);
 }
 
 static int attach(int fd, const char *path, uint64_t token, uint64_t holder, unsigned wait_ms,

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "firmware/core/durable.h"
 
 struct gn_snapshots {
 	char *path, *point, *temporary;
@@ -67,20 +68,6 @@ static int fill(int from, int to)
 	return err;
 }
 
-static int sync_directory(const char *path)
-{
-	char copy[4096];
-	int fd, err;
-
-	snprintf(copy, sizeof copy, "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = fsync(fd) != 0 ? -errno : 0;
-	close(fd);
-	return err;
-}
-
 static int take(const struct gn_snapshots *snapshots)
 {
 	char own[32];
@@ -96,7 +83,7 @@ static int take(const struct gn_snapshots *snapshots)
 	if (!err && rename(snapshots->temporary, snapshots->point) != 0)
 		err = -errno;
 	if (!err)
-		err = sync_directory(snapshots->point);
+		err = gn_sync_directory_of(snapshots->point);
 	else if (to >= 0)
 		unlink(snapshots->temporary);
 	if (to >= 0)

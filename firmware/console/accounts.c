@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "firmware/console/crypto.h"
+#include "firmware/core/durable.h"
 #include "firmware/message/message.h"
 #include "proto/json.h"
 
@@ -100,22 +101,6 @@ static int write_whole(const char *path, const char *text, size_t size)
 	return failed ? -1 : 0;
 }
 
-static void sync_directory(const char *path)
-{
-	char *copy = gn_message_string(path);
-	char *slash = strrchr(copy, '/');
-	int fd;
-
-	if (slash)
-		slash[slash == copy] = '\0';
-	fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(copy);
-}
-
 static int store(struct gn_accounts *accounts, struct gn_status *status)
 {
 	char *text = NULL, *temporary = NULL;
@@ -130,7 +115,7 @@ static int store(struct gn_accounts *accounts, struct gn_status *status)
 		error = fail_file(status, "written", accounts->path);
 		unlink(temporary);
 	} else {
-		sync_directory(accounts->path);
+		gn_sync_directory_of(accounts->path);
 	}
 	free(temporary);
 	free(text);

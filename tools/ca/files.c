@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "firmware/core/durable.h"
+
 static int fail(struct gn_status *status, const char *verb, const char *path)
 {
 	int error = errno;
@@ -41,29 +43,11 @@ static int write_all(int fd, const char *text)
 	return fsync(fd);
 }
 
-static int sync_directory(const char *path)
-{
-	char directory[PATH_MAX];
-	char *slash;
-	int fd, rc;
-
-	snprintf(directory, sizeof directory, "%s", path);
-	slash = strrchr(directory, '/');
-	if (slash)
-		*slash = '\0';
-	fd = open(slash ? (*directory ? directory : "/") : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	rc = fsync(fd);
-	close(fd);
-	return rc;
-}
-
 static int put_in_place(const char *temporary, const char *path, bool replace)
 {
 	if (replace ? rename(temporary, path) : link(temporary, path))
 		return -1;
-	return sync_directory(path);
+	return gn_sync_directory_of(path);
 }
 
 int gn_files_write(const char *path, const char *text, mode_t mode, bool replace,

@@ -4,9 +4,7 @@ ctl.src := $(addprefix tools/ctl/,cli.c arguments.c call.c command.c completion.
 	cmd_status.c cmd_top.c cmd_vm.c cmd_vm_top.c cmd_watch.c) $(yaml.src)
 ctl.libs := $(NNG_LIBS) -ljansson $(YAML_LIBS) -lpthread
 $(eval $(call prog,gnomonctl,tools/ctl/main.c $(ctl.src) $(channel.src) proto/json.c,$(ctl.libs)))
-ctl.pure := $(addprefix tools/ctl/,format.c parse.c output.c table.c) proto/gnomon/v1/control.pb-c.c \
-	proto/gnomon/v1/common.pb-c.c proto/gnomon/v1/host.pb-c.c proto/gnomon/v1/dataplane.pb-c.c \
-	proto/gnomon/v1/model.pb-c.c proto/gnomon/v1/alert.pb-c.c
+ctl.pure := $(addprefix tools/ctl/,format.c parse.c output.c table.c) $(PROTO:%.proto=%.pb-c.c)
 $(eval $(call test,ctl_parse,tools/ctl/parse_test.c $(ctl.pure),-lprotobuf-c))
 $(eval $(call test,ctl_format,tools/ctl/format_test.c tools/ctl/format.c))
 $(eval $(call test,ctl_table,tools/ctl/table_test.c tools/ctl/table.c tools/ctl/output.c))

@@ -11,7 +11,8 @@ def action_rows(plans):
             result = action.get("result")
             yield without_nothing({
                 "vm": short(action.get("vm", plan["vm"])), "kind": action["kind"], "from": action.get("from"),
-                "to": action.get("to"), "reason": plan["reason"], "at": action.get("at_us") or None,
+                "to": action.get("to"), "reason": plan["reason"], # When it was sent; of one that was not, when its plan last changed.
+                "at": action.get("at_us") or plan.get("updated_us") or plan.get("created_us"),
                 "plan": plan["name"], "state": plan["state"],
                 "result": "not executed" if not result else result.get("code", "OK"),
                 "message": (result or {}).get("message") or None})
