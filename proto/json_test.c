@@ -123,10 +123,10 @@ static void test_zeroes_are_present_and_messages_absent(void **state)
 
 static void test_unknown_enum(void **state)
 {
-	Gnomon__V1__Demand demand = GNOMON__V1__DEMAND__INIT;
+	Gnomon__V1__ShadowTrigger trigger = GNOMON__V1__SHADOW_TRIGGER__INIT;
 
-	demand.resource = (Gnomon__V1__Resource)4711;
-	check(&demand.base, "{\"resource\":4711,\"value\":0,\"allocated\":0}\n");
+	trigger.resource = (Gnomon__V1__Resource)4711;
+	check(&trigger.base, "{\"resource\":4711,\"threshold\":0,\"for_us\":0}\n");
 }
 
 static void test_oneof(void **state)
