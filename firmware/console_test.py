@@ -199,6 +199,9 @@ def api(world):
     history = world.wait("history", lambda: expect(world.ask(
         "GET", "/api/v1/vms/web-1/history?resource=CPU&max_points=50", headers=me), 200)["points"])
     check(history[0]["wall_us"] > 0, "history without time")
+    for body in ({}, None):
+        status, _, answer = world.ask("PATCH", "/api/v1/vms/web-1/shadow", body, me)
+        check(status == 400 and "names no field" in answer["error"]["message"], f"{body}: {answer}")
     # The name in the path wins over one in the body.
     policy = expect(world.ask("PATCH", "/api/v1/vms/web-1/policy",
                               {"name": "vms/other/policy", "mode": "ENFORCE"}, me), 200)
@@ -351,6 +354,23 @@ def lock_out(world):
     expect(world.log_in("val"), 200)
 
 
+def changed_accounts(world):
+    """What the command line does to accounts holds at once, and no login undoes it."""
+    world.account("add", "tmp", "viewer", password=FIRST)
+    me = world.bearer("tmp")
+    expect(world.ask("GET", "/api/v1/vms", headers=me), 200)
+    stream = Stream(world, me)
+    world.account("remove", "tmp")
+    world.wait("the stream to end with the account", lambda: stream.ended)
+    expect(world.ask("GET", "/api/v1/vms", headers=me), 401)
+    expect(world.log_in("val", "not the password"), 401)
+    expect(world.log_in("tmp"), 401)
+    check("tmp" not in world.account("list"), "a login brought the account back")
+    me = world.bearer("val")
+    world.account("add", "val", "operator", password=FIRST)
+    expect(world.ask("GET", "/api/v1/vms", headers=me), 401)
+
+
 def accounts_file(world):
     check("no role" in world.account("add", "x", "king", password=FIRST, code=1), "role king")
     check("12 to 128" in world.account("add", "x", "viewer", password="a", code=1), "short password")
@@ -469,7 +489,7 @@ def configuration(world):
 
 
 CASES = [pages, logins, forged_requests, roles, api, description, events, metrics, gnomond_away,
-         console_killed, second_factor, lock_out, accounts_file, hostile_requests, endless_headers,
+         console_killed, second_factor, lock_out, changed_accounts, accounts_file, hostile_requests, endless_headers,
          slow_and_many, configuration]
 
 

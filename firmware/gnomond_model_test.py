@@ -115,7 +115,8 @@ def test_own_history_makes_a_better_pack():
         check(w.models()["TRIAL"]["trial"]["targets"] >= targets, "measured anew after a restart")
         w.wait("it is adopted", lambda: w.models()["ACTIVE"]["name"] == "own history")
         active = w.models()["ACTIVE"]
-        check(active["trial"]["ratio_q16"] < 65536 * 98 // 100, str(active))
+        # By 2 % at once, or by 0.5 % when it stays close (trial.h): which, the run's timing decides.
+        check(active["trial"]["ratio_q16"] <= 65536 * 995 // 1000, str(active))
         check(active["decision"].startswith("adopted: its loss was 0."), active["decision"])
         check(w.models()["PREVIOUS"]["name"] == "" and "TRIAL" not in w.models(), str(w.models()))
         check("is the active one" in w.ctl("model", "import", f"{w.dir}/signed.pack", code=1), "again")

@@ -177,6 +177,7 @@ static void tick_store(struct gnomond *g, struct gn_time now)
 	gn_runner_save_all(g->runner);
 	gn_shadows_save_all(g->shadows);
 	gn_alerts_save_all(g->alerts);
+	gn_store_commit(g->store, true);
 }
 
 static void on_period(void *context)
@@ -266,6 +267,7 @@ static void make_alerts(struct gnomond *g)
 
 	g->hooks = gn_hooks_create(&options);
 	g->alerts = gn_alerts_create(g->brain, g->hooks);
+	gn_alerts_end_gone(g->alerts, gn_time_now());
 	gn_watch_init(&g->watch, g->brain, g->alerts);
 }
 

@@ -214,7 +214,7 @@ static void set_up(struct gn_vmirror *m)
 	m->journal.ring_bytes = ring - ring % config->ram_bytes;
 	m->apply_end = UINT64_MAX;
 	m->shadow_us = m->flush_us = m->copy_budget_us = config->mono_us(config->clock);
-	m->reason = GN_REPLICA_RESTARTED;
+	m->reason = GN_REPLICA_FINE;
 	m->now_us = m->swept_us = config->mono_us(config->clock);
 }
 

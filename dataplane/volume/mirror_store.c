@@ -128,6 +128,7 @@ static void find_super(struct gn_vmirror *m)
 	m->journal.tail_sequence = super->tail_sequence;
 	m->apply_next = m->scan = m->scan_end = m->ram_valid = super->tail;
 	m->apply_sequence = m->flushed_sequence = m->scan_sequence = super->tail_sequence;
+	m->reason = GN_REPLICA_RESTARTED;
 	if (m->point == GN_JOURNAL_POINT_SHADOW)
 		m->load_step = SCAN;
 	else

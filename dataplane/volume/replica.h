@@ -33,7 +33,7 @@ enum gn_replica_state {
  * LOST         the metadata cannot be read; nothing is remembered
  * FENCED       the lease is another's */
 #define GN_REPLICA_PHASES(X)                                                                       \
-	X(LOADING, DEGRADED, 0, 0, 0)                                                              \
+	X(LOADING, SYNCING, 0, 0, 0)                                                               \
 	X(LIVE, IN_STEP, 1, 1, 0)                                                                  \
 	X(RETRYING, DEGRADED, 1, 0, 0)                                                             \
 	X(BROKEN, DEGRADED, 0, 0, 0)                                                               \

@@ -2,6 +2,7 @@
 #include "firmware/alert/board.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include "firmware/message/message.h"
 
@@ -262,11 +263,39 @@ void gn_alerts_end(struct gn_alerts *alerts, const char *resource, struct gn_tim
 	for (size_t i = 0; i < alerts->n; i++) {
 		struct entry *entry = alerts->entries[i];
 
-		if (strcmp(entry->message->resource, resource) == 0 &&
-		    gn_alert_end(&entry->alert, now.wall_us) == GN_ALERT_CLEAR) {
+		if (strcmp(entry->message->resource, resource) != 0)
+			continue;
+		if (!entry->message->name[0]) { /* never raised */
+			remove_at(alerts, i--);
+		} else if (gn_alert_end(&entry->alert, now.wall_us) == GN_ALERT_CLEAR) {
 			clear(alerts, entry, now);
 			i = (size_t)-1; /* one may have been dropped: from the begin */
 		}
+	}
+}
+
+/* The resource of an alert whose VM is gone; NULL: there is none. */
+static const char *gone(const struct gn_alerts *alerts)
+{
+	for (size_t i = 0; i < alerts->n; i++) {
+		const struct entry *e = alerts->entries[i];
+
+		if (e->alert.state != GN_ALERT_QUIET && gn_name_is_vm(e->message->resource) &&
+		    !gn_brain_vm(alerts->brain, e->message->resource))
+			return e->message->resource;
+	}
+	return NULL;
+}
+
+void gn_alerts_end_gone(struct gn_alerts *alerts, struct gn_time now)
+{
+	const char *resource;
+	char name[GN_NAME_SIZE];
+
+	/* Ending makes an alert quiet or removes it, so this ends. */
+	while ((resource = gone(alerts))) {
+		snprintf(name, sizeof name, "%s", resource);
+		gn_alerts_end(alerts, name, now);
 	}
 }
 

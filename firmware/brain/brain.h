@@ -49,6 +49,7 @@ struct gn_vm {
 
 	struct gn_hazard_vm *hazard;
 	bool has_failed, was_crashed; /* since the last tick; at it */
+	bool state_is_known;          /* libvirt has told it since the start */
 	bool has_balloon;             /* libvirt once had the guest's own memory figures */
 
 	uint64_t last_sample_us; /* wall; 0: never */

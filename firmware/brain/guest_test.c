@@ -121,6 +121,7 @@ static void tell_guest(Gnomon__V1__GuestState state, uint64_t milli)
 	cpu.busy_milli = milli < 2000 ? milli : 2000;
 	cpu.wait_milli = milli - cpu.busy_milli;
 	cpu.online = 2;
+	memory.total_bytes = 512 * MIB;
 	memory.available_bytes = 200 * MIB;
 	guest.state = state;
 	guest.reason = (char *)(state == READY ? "" : "it hangs");

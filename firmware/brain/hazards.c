@@ -204,11 +204,13 @@ static bool take_failure(struct gn_vm *vm, uint64_t card_us)
 {
 	bool is_crashed = vm->state == GNOMON__V1__VM_STATE__CRASHED, failed = vm->has_failed;
 
-	if (is_crashed && !vm->was_crashed) {
+	/* One that was found crashed at the start failed before, and was counted then. */
+	if (is_crashed && !vm->was_crashed && vm->state_is_known) {
 		vm->hazard->failed_us = card_us;
 		failed = true;
 	}
 	vm->was_crashed = is_crashed;
+	vm->state_is_known |= vm->state != GNOMON__V1__VM_STATE__VM_STATE_UNSPECIFIED;
 	vm->has_failed = false;
 	return failed;
 }

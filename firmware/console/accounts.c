@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,7 +24,9 @@
 
 struct gn_accounts {
 	char *path;
+	int lock; /* of '<path>.lock', for flock(2); -1: none could be made */
 	Gnomon__V1__AccountList *list;
+	struct stat seen; /* of the file that 'list' is */
 };
 
 /* ---- the file ----------------------------------------------------------------------------- */
@@ -52,9 +55,8 @@ static char *read_file(const char *path, size_t *size, struct gn_status *status)
 	return text;
 }
 
-int gn_accounts_load(const char *path, struct gn_accounts **out, struct gn_status *status)
+static int load_list(const char *path, Gnomon__V1__AccountList **out, struct gn_status *status)
 {
-	struct gn_accounts *accounts;
 	struct gn_status why;
 	ProtobufCMessage *list;
 	size_t size;
@@ -62,7 +64,7 @@ int gn_accounts_load(const char *path, struct gn_accounts **out, struct gn_statu
 	int error;
 
 	if (!text)
-		return gn_code_to_errno(status->code);
+		return -EIO;
 	error = size > FILE_MAX ? gn_status_set(&why, GN_INVALID_ARGUMENT, "it is too large")
 	                        : gn_json_parse(text, size, &gnomon__v1__account_list__descriptor,
 	                                        &list, &why);
@@ -73,20 +75,80 @@ int gn_accounts_load(const char *path, struct gn_accounts **out, struct gn_statu
 		        "accounts file '%s' is damaged (%s): restore it, or move it away and "
 		        "make the accounts anew with 'gnomon-console account add'",
 		        path, why.message);
-	accounts = gn_message_alloc(sizeof *accounts);
-	accounts->path = gn_message_string(path);
-	accounts->list = (Gnomon__V1__AccountList *)list;
-	*out = accounts;
+	*out = (Gnomon__V1__AccountList *)list;
 	return 0;
+}
+
+static int open_lock(const char *path)
+{
+	char *name = NULL;
+	int fd;
+
+	if (asprintf(&name, "%s.lock", path) < 0)
+		abort(); /* no memory */
+	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	free(name);
+	return fd;
+}
+
+int gn_accounts_load(const char *path, struct gn_accounts **out, struct gn_status *status)
+{
+	struct gn_accounts *accounts = gn_message_alloc(sizeof *accounts);
+	int error;
+
+	accounts->path = gn_message_string(path);
+	accounts->lock = open_lock(path);
+	/* Before reading: a file that is replaced meanwhile is read again. */
+	if (stat(path, &accounts->seen))
+		memset(&accounts->seen, 0, sizeof accounts->seen);
+	error = load_list(path, &accounts->list, status);
+	if (error)
+		gn_accounts_free(accounts);
+	else
+		*out = accounts;
+	return error;
 }
 
 void gn_accounts_free(struct gn_accounts *accounts)
 {
 	if (!accounts)
 		return;
+	if (accounts->lock >= 0)
+		close(accounts->lock);
 	GN_MESSAGE_FREE(accounts->list);
 	free(accounts->path);
 	free(accounts);
+}
+
+void gn_accounts_refresh(struct gn_accounts *accounts)
+{
+	Gnomon__V1__AccountList *list;
+	struct gn_status status;
+	struct stat now;
+
+	if (stat(accounts->path, &now) ||
+	    (now.st_ino == accounts->seen.st_ino && now.st_size == accounts->seen.st_size &&
+	     !memcmp(&now.st_mtim, &accounts->seen.st_mtim, sizeof now.st_mtim)))
+		return;
+	if (load_list(accounts->path, &list, &status))
+		return;
+	GN_MESSAGE_FREE(accounts->list);
+	accounts->list = list;
+	accounts->seen = now;
+}
+
+/* Before a change: nobody else writes until end(), and what is changed is the newest. */
+static void begin(struct gn_accounts *accounts)
+{
+	while (accounts->lock >= 0 && flock(accounts->lock, LOCK_EX) && errno == EINTR)
+		;
+	gn_accounts_refresh(accounts);
+}
+
+static void end(const struct gn_accounts *accounts)
+{
+	if (accounts->lock >= 0)
+		flock(accounts->lock, LOCK_UN);
 }
 
 static int write_whole(const char *path, const char *text, size_t size)
@@ -116,6 +178,8 @@ static int store(struct gn_accounts *accounts, struct gn_status *status)
 		unlink(temporary);
 	} else {
 		gn_sync_directory_of(accounts->path);
+		if (stat(accounts->path, &accounts->seen))
+			memset(&accounts->seen, 0, sizeof accounts->seen);
 	}
 	free(temporary);
 	free(text);
@@ -196,8 +260,8 @@ static void count_failure(Gnomon__V1__Account *account, uint64_t wall_us)
 	        wall_us + (LOCK_US << (beyond < LOCK_DOUBLINGS ? beyond : LOCK_DOUBLINGS));
 }
 
-enum gn_login gn_accounts_judge(struct gn_accounts *accounts, const char *name,
-                                const uint8_t hash[32], int32_t code, uint64_t wall_us)
+static enum gn_login judge(struct gn_accounts *accounts, const char *name, const uint8_t hash[32],
+                           int32_t code, uint64_t wall_us)
 {
 	Gnomon__V1__Account *account = find(accounts, name);
 	uint64_t step;
@@ -222,6 +286,17 @@ enum gn_login gn_accounts_judge(struct gn_accounts *accounts, const char *name,
 	return account->must_change || (account->expires_us && wall_us >= account->expires_us)
 	               ? GN_LOGIN_MUST_CHANGE
 	               : GN_LOGIN_OK;
+}
+
+enum gn_login gn_accounts_judge(struct gn_accounts *accounts, const char *name,
+                                const uint8_t hash[32], int32_t code, uint64_t wall_us)
+{
+	enum gn_login outcome;
+
+	begin(accounts);
+	outcome = judge(accounts, name, hash, code, wall_us);
+	end(accounts);
+	return outcome;
 }
 
 /* ---- changes -----------------------------------------------------------------------------------
@@ -260,45 +335,75 @@ static void set_bytes(ProtobufCBinaryData *field, const void *data, size_t size)
 		memcpy(field->data, data, size);
 }
 
-static void set_password(Gnomon__V1__Account *account, const char *password)
-{
+struct hashed {
 	uint8_t salt[16], hash[32];
+};
 
-	gn_crypto_random(salt, sizeof salt);
-	if (gn_crypto_password_hash(password, salt, sizeof salt, GN_ACCOUNTS_ITERATIONS, hash))
+static void hash_password(const char *password, struct hashed *out)
+{
+	gn_crypto_random(out->salt, sizeof out->salt);
+	if (gn_crypto_password_hash(password, out->salt, sizeof out->salt, GN_ACCOUNTS_ITERATIONS,
+	                            out->hash))
 		abort(); /* no memory */
-	set_bytes(&account->salt, salt, sizeof salt);
-	set_bytes(&account->hash, hash, sizeof hash);
-	account->iterations = GN_ACCOUNTS_ITERATIONS;
 }
 
-int gn_accounts_set(struct gn_accounts *accounts, const char *name, Gnomon__V1__Account__Role role,
-                    const char *password, bool must_change, uint64_t wall_us,
-                    struct gn_status *status)
+static void set_password(Gnomon__V1__Account *account, const struct hashed *hashed)
+{
+	set_bytes(&account->salt, hashed->salt, sizeof hashed->salt);
+	set_bytes(&account->hash, hashed->hash, sizeof hashed->hash);
+	account->iterations = GN_ACCOUNTS_ITERATIONS;
+	account->failures = 0;
+	account->locked_until_us = 0;
+}
+
+/* The account of that name, or a new one at the end of the list. */
+static Gnomon__V1__Account *find_or_add(struct gn_accounts *accounts, const char *name)
+{
+	Gnomon__V1__Account *account = find(accounts, name);
+
+	if (account)
+		return account;
+	account = GN_MESSAGE_NEW(Gnomon__V1__Account, gnomon__v1__account__init);
+	gn_message_set(&account->name, "%s", name);
+	GN_MESSAGE_APPEND(accounts->list->accounts, accounts->list->n_accounts, account);
+	return account;
+}
+
+static int set_account(struct gn_accounts *accounts, const char *name,
+                       Gnomon__V1__Account__Role role, const struct hashed *hashed,
+                       bool must_change, uint64_t wall_us, struct gn_status *status)
 {
 	Gnomon__V1__AccountList *before = accounts->list;
 	Gnomon__V1__Account *account;
 
-	if (check_name(name, status) || gn_accounts_check_password(name, password, status))
-		return -EINVAL;
 	if (!find(accounts, name) && before->n_accounts >= GN_ACCOUNTS_MAX)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
 		                     "there are %zu accounts already: remove one",
 		                     before->n_accounts);
 	accounts->list = GN_MESSAGE_COPY(Gnomon__V1__AccountList, before);
-	account = find(accounts, name);
-	if (!account) {
-		account = GN_MESSAGE_NEW(Gnomon__V1__Account, gnomon__v1__account__init);
-		gn_message_set(&account->name, "%s", name);
-		GN_MESSAGE_APPEND(accounts->list->accounts, accounts->list->n_accounts, account);
-	}
+	account = find_or_add(accounts, name);
 	account->role = role;
 	account->must_change = must_change;
 	account->changed_us = wall_us;
-	account->failures = 0;
-	account->locked_until_us = 0;
-	set_password(account, password);
+	set_password(account, hashed);
 	return store_or_restore(accounts, before, status);
+}
+
+/* Hashed before anybody has to wait for the lock. */
+int gn_accounts_set(struct gn_accounts *accounts, const char *name, Gnomon__V1__Account__Role role,
+                    const char *password, bool must_change, uint64_t wall_us,
+                    struct gn_status *status)
+{
+	struct hashed hashed;
+	int error;
+
+	if (check_name(name, status) || gn_accounts_check_password(name, password, status))
+		return -EINVAL;
+	hash_password(password, &hashed);
+	begin(accounts);
+	error = set_account(accounts, name, role, &hashed, must_change, wall_us, status);
+	end(accounts);
+	return error;
 }
 
 static int fail_unknown(const char *name, struct gn_status *status)
@@ -306,8 +411,8 @@ static int fail_unknown(const char *name, struct gn_status *status)
 	return gn_status_set(status, GN_NOT_FOUND, "there is no account '%.40s'", name);
 }
 
-int gn_accounts_set_totp(struct gn_accounts *accounts, const char *name, const uint8_t *secret,
-                         size_t size, struct gn_status *status)
+static int set_totp(struct gn_accounts *accounts, const char *name, const uint8_t *secret,
+                    size_t size, struct gn_status *status)
 {
 	Gnomon__V1__AccountList *before = accounts->list;
 	Gnomon__V1__Account *account;
@@ -321,7 +426,18 @@ int gn_accounts_set_totp(struct gn_accounts *accounts, const char *name, const u
 	return store_or_restore(accounts, before, status);
 }
 
-int gn_accounts_remove(struct gn_accounts *accounts, const char *name, struct gn_status *status)
+int gn_accounts_set_totp(struct gn_accounts *accounts, const char *name, const uint8_t *secret,
+                         size_t size, struct gn_status *status)
+{
+	int error;
+
+	begin(accounts);
+	error = set_totp(accounts, name, secret, size, status);
+	end(accounts);
+	return error;
+}
+
+static int remove_account(struct gn_accounts *accounts, const char *name, struct gn_status *status)
 {
 	Gnomon__V1__AccountList *before = accounts->list, *list;
 
@@ -337,4 +453,14 @@ int gn_accounts_remove(struct gn_accounts *accounts, const char *name, struct gn
 	}
 	accounts->list = list;
 	return store_or_restore(accounts, before, status);
+}
+
+int gn_accounts_remove(struct gn_accounts *accounts, const char *name, struct gn_status *status)
+{
+	int error;
+
+	begin(accounts);
+	error = remove_account(accounts, name, status);
+	end(accounts);
+	return error;
 }

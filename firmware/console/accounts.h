@@ -9,7 +9,8 @@
  * one, up to an hour. An expired password, or one that somebody else has set, only lets its
  * owner set another one. A second factor's code (RFC 6238) works once, a step early or late.
  *
- * One owner; hashing (half a second) is done by the caller, off the loop: see login.h. */
+ * Processes take turns by a lock beside the file. One owner; hashing (half a second) is done by the
+ * caller, off the loop: see login.h. */
 #ifndef GN_CONSOLE_ACCOUNTS_H
 #define GN_CONSOLE_ACCOUNTS_H
 
@@ -28,6 +29,10 @@ int gn_accounts_load(const char *path, struct gn_accounts **out, struct gn_statu
 void gn_accounts_free(struct gn_accounts *accounts);
 
 size_t gn_accounts_count(const struct gn_accounts *accounts);
+/* Takes over what another process ('gnomon-console account ...') has written since. Cheap when
+ * nothing has; a damaged file is left alone and what was known stays. Pointers to accounts end. */
+void gn_accounts_refresh(struct gn_accounts *accounts);
+
 /* The i-th, in no order; NULL: there are not so many. */
 const Gnomon__V1__Account *gn_accounts_at(const struct gn_accounts *accounts, size_t i);
 /* NULL: no such account. Valid until the next change. */

@@ -96,11 +96,17 @@ static int put_body(const struct gn_route *route, const char *text, size_t size,
 	const ProtobufCFieldDescriptor *mask = field_of(request->descriptor, "update_mask");
 	int error = gn_json_parse(text, size, field->descriptor,
 	                          (ProtobufCMessage **)((char *)request + field->offset), status);
+	size_t *n_mask;
 
 	if (error || !route->mask)
 		return error;
-	return gn_json_keys(text, size, (char ***)((char *)request + mask->offset),
-	                    (size_t *)((char *)request + mask->quantifier_offset));
+	n_mask = (size_t *)((char *)request + mask->quantifier_offset);
+	error = gn_json_keys(text, size, (char ***)((char *)request + mask->offset), n_mask);
+	/* An empty mask means every field to gnomond: it would set what nobody named. */
+	if (!error && !*n_mask)
+		error = gn_status_set(status, GN_INVALID_ARGUMENT,
+		                      "the body names no field; give those that are to change");
+	return error;
 }
 
 static int make_request(const struct gn_route *route, const struct gn_http_exchange *exchange,

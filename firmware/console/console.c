@@ -14,6 +14,7 @@
 #include "firmware/console/events.h"
 #include "firmware/console/login.h"
 #include "firmware/console/scrape.h"
+#include "firmware/core/clock.h"
 #include "firmware/message/message.h"
 
 #define MAX_BODY     (256u << 10)
@@ -92,7 +93,7 @@ static void handle_api(struct gn_console *console, struct gn_http_exchange *exch
 	if (!is_path(uri, "/api/v1/events"))
 		gn_api_handle(console->peer, exchange, session ? session->role : GN_ROLE_NONE);
 	else if (session && !strcmp(gn_http_method(exchange), "GET"))
-		gn_events_handle(console->events, exchange, session->account);
+		gn_events_handle(console->events, exchange, session);
 	else
 		fail(exchange, session ? 405 : 401, session ? GN_UNIMPLEMENTED : GN_UNAUTHENTICATED,
 		     session ? "events are read with GET" : "log in first");
@@ -147,17 +148,14 @@ static void on_event(void *context, const char *topic, const ProtobufCMessage *m
 	gn_events_put(((struct gn_console *)context)->events, (const Gnomon__V1__Event *)message);
 }
 
-static void on_account_ended(void *context, const char *account)
-{
-	gn_events_close_owner(((struct gn_console *)context)->events, account);
-}
-
 static void on_tick(void *context)
 {
 	struct gn_console *console = context;
 
 	gn_peer_tick(console->peer);
 	gn_connections_check(console->connections);
+	gn_login_check(&console->desk);
+	gn_events_check(console->events, &console->sessions, gn_clock_monotonic_us());
 }
 
 /* gnomond was away, or is another one: what it published meanwhile, nobody has. */
@@ -306,9 +304,7 @@ int gn_console_create(const struct gn_console_config *config, struct gn_loop *lo
 		                      "the event loop takes no more");
 	console->desk = (struct gn_login_desk){.accounts = console->accounts,
 	                                       .hasher = console->hasher,
-	                                       .sessions = &console->sessions,
-	                                       .ended = on_account_ended,
-	                                       .context = console};
+	                                       .sessions = &console->sessions};
 	if (error)
 		gn_console_destroy(console);
 	else

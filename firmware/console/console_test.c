@@ -133,7 +133,7 @@ static const struct gn_session *begin(struct gn_sessions *sessions, const char *
 	uint8_t random[64];
 
 	memset(random, seed, sizeof random);
-	return gn_session_begin(sessions, account, GN_ROLE_OPERATOR, random, now_us, token);
+	return gn_session_begin(sessions, account, GN_ROLE_OPERATOR, 1, random, now_us, token);
 }
 
 static void test_sessions_end(void **state)

@@ -21,7 +21,7 @@ struct client {
 	struct client *next;
 	struct gn_events *events;
 	struct gn_http_stream *stream;
-	char owner[33];
+	uint8_t session[32]; /* its digest */
 };
 
 struct gn_events {
@@ -140,7 +140,7 @@ static void send_missed(const struct gn_events *events, struct gn_http_stream *s
 }
 
 void gn_events_handle(struct gn_events *events, struct gn_http_exchange *exchange,
-                      const char *owner)
+                      const struct gn_session *session)
 {
 	const char *header = gn_http_header(exchange, "Last-Event-ID");
 	struct client *client = calloc(1, sizeof *client);
@@ -154,7 +154,7 @@ void gn_events_handle(struct gn_events *events, struct gn_http_exchange *exchang
 	if (header)
 		last = strtoull(header, &end, 10);
 	client->events = events;
-	snprintf(client->owner, sizeof client->owner, "%s", owner);
+	memcpy(client->session, session->digest, sizeof client->session);
 	client->stream = gn_http_stream_begin(exchange, "text/event-stream", on_closed, client);
 	if (!client->stream) {
 		free(client);
@@ -167,9 +167,9 @@ void gn_events_handle(struct gn_events *events, struct gn_http_exchange *exchang
 		send_missed(events, client->stream, last);
 }
 
-void gn_events_close_owner(struct gn_events *events, const char *owner)
+void gn_events_check(struct gn_events *events, struct gn_sessions *sessions, uint64_t now_us)
 {
 	for (struct client *c = events->clients; c; c = c->next)
-		if (!strcmp(c->owner, owner))
+		if (!gn_session_is_live(sessions, c->session, now_us))
 			gn_http_stream_end(c->stream);
 }

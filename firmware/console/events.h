@@ -12,6 +12,7 @@
 #define GN_CONSOLE_EVENTS_H
 
 #include "firmware/console/http.h"
+#include "firmware/console/session.h"
 #include "proto/gnomon/v1/control.pb-c.h"
 
 #define GN_EVENTS_KEPT 1024
@@ -30,11 +31,10 @@ void gn_events_reset(struct gn_events *events);
 /* Every ten seconds. */
 void gn_events_heartbeat(struct gn_events *events);
 
-/* Answers the exchange with a stream. 'owner' is what gn_events_close_owner() knows it by: the
- * session's account. */
+/* Answers the exchange with a stream that belongs to the session. */
 void gn_events_handle(struct gn_events *events, struct gn_http_exchange *exchange,
-                      const char *owner);
-/* Ends the streams of an account that has logged out or was removed. */
-void gn_events_close_owner(struct gn_events *events, const char *owner);
+                      const struct gn_session *session);
+/* Ends the streams whose sessions do not live any more. An open stream is use of its session. */
+void gn_events_check(struct gn_events *events, struct gn_sessions *sessions, uint64_t now_us);
 
 #endif

@@ -54,8 +54,8 @@ static bool changes_something(const struct gn_http_exchange *exchange)
 	return strcmp(method, "GET") && strcmp(method, "HEAD");
 }
 
-const struct gn_session *gn_login_session(struct gn_login_desk *desk,
-                                          const struct gn_http_exchange *exchange)
+static const struct gn_session *session_of(struct gn_login_desk *desk,
+                                           const struct gn_http_exchange *exchange)
 {
 	const char *bearer = gn_http_header(exchange, "Authorization");
 	const char *cookies = gn_http_header(exchange, "Cookie");
@@ -76,6 +76,30 @@ const struct gn_session *gn_login_session(struct gn_login_desk *desk,
 	                       gn_crypto_equal(csrf, session->csrf, strlen(csrf))
 	               ? session
 	               : NULL;
+}
+
+/* An account that was removed, or got another role or password, has no sessions. */
+static bool is_good(const struct gn_login_desk *desk, const struct gn_session *session)
+{
+	const Gnomon__V1__Account *account = gn_accounts_find(desk->accounts, session->account);
+
+	return account && (enum gn_role)account->role == session->role &&
+	       account->changed_us == session->password_us;
+}
+
+void gn_login_check(struct gn_login_desk *desk)
+{
+	gn_accounts_refresh(desk->accounts);
+	for (size_t i = desk->sessions->n; i-- > 0;)
+		if (!is_good(desk, &desk->sessions->all[i]))
+			gn_session_end(desk->sessions, &desk->sessions->all[i]);
+}
+
+const struct gn_session *gn_login_session(struct gn_login_desk *desk,
+                                          const struct gn_http_exchange *exchange)
+{
+	gn_login_check(desk);
+	return session_of(desk, exchange);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------
@@ -147,18 +171,11 @@ static void begin_session(struct try *try)
 
 	gn_crypto_random(random, sizeof random);
 	session = gn_session_begin(try->desk->sessions, account->name, (enum gn_role)account->role,
-	                           random, gn_clock_monotonic_us(), token);
+	                           account->changed_us, random, gn_clock_monotonic_us(), token);
 	set_cookie(try->exchange, token, false);
 	answer_session(try->exchange, session, token);
 	gn_crypto_wipe(token, sizeof token);
 	gn_crypto_wipe(random, sizeof random);
-}
-
-static void end_sessions(struct gn_login_desk *desk, const char *account)
-{
-	gn_session_end_all(desk->sessions, account);
-	if (desk->ended)
-		desk->ended(desk->context, account);
 }
 
 /* Sets the password that came with the login; ends the sessions made with the old one. */
@@ -174,7 +191,7 @@ static int change_password(struct try *try, struct gn_status *status)
 	error = gn_accounts_set(try->desk->accounts, try->request->name, account->role,
 	                        try->request->new_password, false, gn_clock_wall_us(), status);
 	if (!error)
-		end_sessions(try->desk, try->request->name);
+		gn_session_end_all(try->desk->sessions, try->request->name);
 	return error;
 }
 
@@ -228,6 +245,7 @@ static void log_in(struct gn_login_desk *desk, struct gn_http_exchange *exchange
 		return;
 	}
 	*try = (struct try){desk, exchange, (Gnomon__V1__LoginRequest *)message};
+	gn_accounts_refresh(desk->accounts);
 	account = gn_accounts_find(desk->accounts, try->request->name);
 	if (gn_hasher_hash(desk->hasher, try->request->password,
 	                   account ? account->salt.data : no_salt,
@@ -243,12 +261,7 @@ static void log_in(struct gn_login_desk *desk, struct gn_http_exchange *exchange
 static void log_out(struct gn_login_desk *desk, struct gn_http_exchange *exchange,
                     const struct gn_session *session)
 {
-	char account[33];
-
-	snprintf(account, sizeof account, "%s", session->account);
 	gn_session_end(desk->sessions, session);
-	if (desk->ended)
-		desk->ended(desk->context, account);
 	set_cookie(exchange, "", true);
 	gn_http_answer(exchange, 204, NULL, NULL, 0);
 }

@@ -22,9 +22,6 @@ struct gn_login_desk {
 	struct gn_accounts *accounts;
 	struct gn_hasher *hasher;
 	struct gn_sessions *sessions;
-	/* When sessions of an account end; may be NULL. */
-	void (*ended)(void *context, const char *account);
-	void *context;
 };
 
 /* Answers a request for /api/v1/session, at once or later. */
@@ -34,5 +31,9 @@ void gn_login_handle(struct gn_login_desk *desk, struct gn_http_exchange *exchan
  * value beside a cookie; without it the request belongs to nobody. */
 const struct gn_session *gn_login_session(struct gn_login_desk *desk,
                                           const struct gn_http_exchange *exchange);
+
+/* Ends the sessions of accounts that were removed, or got another role or password, here or by
+ * another process. A few times a second. */
+void gn_login_check(struct gn_login_desk *desk);
 
 #endif

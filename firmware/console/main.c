@@ -34,8 +34,8 @@ static const char usage[] =
         "  -h, --help          print this\n"
         "\n"
         "'account add' reads the password from the terminal or the first line of standard input;\n"
-        "its owner has to change it at the first login. A running console is told by restarting "
-        "it.\n"
+        "its owner has to change it at the first login. A running console takes changes over at "
+        "once.\n"
         "\n"
         "  openssl rand -base64 12 | tee /dev/tty | " PROCESS " -c FILE account add ann operator\n";
 
@@ -229,9 +229,8 @@ static int serve(const struct gn_console_config *config)
 	} else {
 		gn_log(GN_LOG_INFO, "serves %s, port %u", config->listen, gn_console_port(console));
 		if (gn_console_is_fresh(console))
-			gn_log(GN_LOG_WARNING,
-			       "nobody can log in yet: '" PROCESS
-			       " --config FILE account add NAME admin', then restart");
+			gn_log(GN_LOG_WARNING, "nobody can log in yet: '" PROCESS
+			                       " --config FILE account add NAME admin'");
 		gn_loop_notify_ready();
 		code = gn_loop_run(loop) ? 1 : 0;
 	}

@@ -58,20 +58,40 @@ static void make_room(struct gn_sessions *sessions, const char *account)
 }
 
 const struct gn_session *gn_session_begin(struct gn_sessions *sessions, const char *account,
-                                          enum gn_role role, const uint8_t random[64],
-                                          uint64_t now_us, char token[GN_SESSION_TOKEN])
+                                          enum gn_role role, uint64_t password_us,
+                                          const uint8_t random[64], uint64_t now_us,
+                                          char token[GN_SESSION_TOKEN])
 {
 	struct gn_session *session;
 
 	drop_ended(sessions, now_us);
 	make_room(sessions, account);
 	session = &sessions->all[sessions->n++];
-	*session = (struct gn_session){.role = role, .made_us = now_us, .used_us = now_us};
+	*session = (struct gn_session){
+	        .role = role, .password_us = password_us, .made_us = now_us, .used_us = now_us};
 	snprintf(session->account, sizeof session->account, "%s", account);
 	to_hex(random, token);
 	to_hex(random + 32, session->csrf);
 	gn_crypto_sha256(token, 64, session->digest);
 	return session;
+}
+
+static struct gn_session *find(struct gn_sessions *sessions, const uint8_t digest[32],
+                               uint64_t now_us)
+{
+	drop_ended(sessions, now_us);
+	for (size_t i = 0; i < sessions->n; i++) {
+		if (memcmp(sessions->all[i].digest, digest, 32))
+			continue;
+		sessions->all[i].used_us = now_us;
+		return &sessions->all[i];
+	}
+	return NULL;
+}
+
+bool gn_session_is_live(struct gn_sessions *sessions, const uint8_t digest[32], uint64_t now_us)
+{
+	return find(sessions, digest, now_us);
 }
 
 /* Compared by digest, so that the time taken tells nothing of a token. */
@@ -80,17 +100,10 @@ const struct gn_session *gn_session_find(struct gn_sessions *sessions, const cha
 {
 	uint8_t digest[32];
 
-	drop_ended(sessions, now_us);
 	if (strlen(token) != GN_SESSION_TOKEN - 1)
 		return NULL;
 	gn_crypto_sha256(token, GN_SESSION_TOKEN - 1, digest);
-	for (size_t i = 0; i < sessions->n; i++) {
-		if (memcmp(sessions->all[i].digest, digest, sizeof digest))
-			continue;
-		sessions->all[i].used_us = now_us;
-		return &sessions->all[i];
-	}
-	return NULL;
+	return find(sessions, digest, now_us);
 }
 
 void gn_session_end(struct gn_sessions *sessions, const struct gn_session *session)

@@ -22,6 +22,7 @@ struct gn_session {
 	char account[33];
 	enum gn_role role;
 	char csrf[GN_SESSION_TOKEN];
+	uint64_t password_us;      /* wall: when the account's password was set */
 	uint64_t made_us, used_us; /* monotonic */
 	uint8_t digest[32];        /* of the token */
 };
@@ -34,12 +35,16 @@ struct gn_sessions {
 /* Makes a session; 'random' is 64 random bytes, which become the token and the CSRF value.
  * When there is no room the one that was used longest ago goes. */
 const struct gn_session *gn_session_begin(struct gn_sessions *sessions, const char *account,
-                                          enum gn_role role, const uint8_t random[64],
-                                          uint64_t now_us, char token[GN_SESSION_TOKEN]);
+                                          enum gn_role role, uint64_t password_us,
+                                          const uint8_t random[64], uint64_t now_us,
+                                          char token[GN_SESSION_TOKEN]);
 
 /* The session of that token, used now; NULL: none, or it has ended. */
 const struct gn_session *gn_session_find(struct gn_sessions *sessions, const char *token,
                                          uint64_t now_us);
+
+/* Whether the session of that digest still lives; used now: for streams that are open. */
+bool gn_session_is_live(struct gn_sessions *sessions, const uint8_t digest[32], uint64_t now_us);
 
 void gn_session_end(struct gn_sessions *sessions, const struct gn_session *session);
 /* All of an account. */

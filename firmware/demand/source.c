@@ -16,6 +16,8 @@
 #define BOUND_SLACK_MILLI 500
 /* Wanted CPUs are believed up to that many times what the VM may ever have. */
 #define MAX_WANTED 4
+/* A kernel's own share of its memory: this and a sixteenth at most. */
+#define KERNEL_KEEPS_BYTES ((uint64_t)64 << 20)
 
 const char *gn_doubt_text(enum gn_doubt doubt)
 {
@@ -223,18 +225,25 @@ static enum gn_doubt read_cpu(const struct gn_source *s, const Gnomon__V1__Guest
 	return GN_DOUBT_NONE;
 }
 
-/* As libvirt's figure: what the guest has less what it could still give away. */
+/* As libvirt's figure: what the guest has less what it could still give away. Both are of one read
+ * of the guest: the balloon's size is known from another instant, and around a resize their
+ * difference would be demand that nobody had. What the kernel keeps for itself counts as used; what
+ * is missing beyond that is a resize under way. */
 static enum gn_doubt read_memory(const Gnomon__V1__GuestSample *guest, uint64_t balloon_bytes,
                                  struct gn_demand_value *value)
 {
-	uint64_t available;
+	uint64_t total, available, kept, most = balloon_bytes / 16 + KERNEL_KEEPS_BYTES;
 
 	if (!guest->memory || !can(guest, "memory"))
 		return GN_DOUBT_ABSENT;
 	if (!balloon_bytes)
 		return GN_DOUBT_NO_ALLOCATION;
+	total = guest->memory->total_bytes;
 	available = guest->memory->available_bytes;
-	value->value = available < balloon_bytes ? (int64_t)(balloon_bytes - available) : 0;
+	if (!total || available > total || total > INT64_MAX / 2)
+		return GN_DOUBT_CONTRADICTS;
+	kept = balloon_bytes > total ? balloon_bytes - total : 0;
+	value->value = (int64_t)(total - available + (kept < most ? kept : most));
 	return GN_DOUBT_NONE;
 }
 

@@ -43,6 +43,7 @@
 	X(SELDOM, "it is read too seldom for the card's period")                                   \
 	X(NO_ALLOCATION, "libvirt has not told yet what the VM has")                               \
 	X(IMPLAUSIBLE, "it claims more CPU time than the host gave it")                            \
+	X(CONTRADICTS, "its memory figures contradict each other")                                 \
 	X(TRIAL, "its figures must be good for a while first")
 
 #define GN_SOURCE_DOUBT(name, text) GN_DOUBT_##name,

@@ -291,6 +291,8 @@ struct sample {
 	uint64_t busy, demand, available;
 };
 
+static uint64_t guest_total = 1000, balloon = 1000; /* bytes */
+
 static enum gn_doubt read_sample(const struct sample *s, enum gn_resource resource,
                                  struct gn_demand_value *value)
 {
@@ -310,6 +312,7 @@ static enum gn_doubt read_sample(const struct sample *s, enum gn_resource resour
 	cpu.demand_milli = s->demand;
 	cpu.wait_milli = s->demand - s->busy;
 	cpu.online = 1;
+	memory.total_bytes = guest_total;
 	memory.available_bytes = s->available;
 	guest.state = s->state;
 	guest.fresh = !s->not_fresh;
@@ -320,7 +323,7 @@ static enum gn_doubt read_sample(const struct sample *s, enum gn_resource resour
 	guest.memory = &memory;
 	sample.period_us = s->period_us;
 	sample.guest = &guest;
-	return gn_source_read_guest(&source, &sample, resource, 1000, GAP, value);
+	return gn_source_read_guest(&source, &sample, resource, balloon, GAP, value);
 }
 
 #define READY   GNOMON__V1__GUEST_STATE__GUEST_STATE_READY
@@ -373,9 +376,29 @@ static void memory_is_what_is_not_available(void **state)
 
 	assert_int_equal(read_sample(&s, GN_RESOURCE_MEMORY, &value), GN_DOUBT_NONE);
 	assert_int_equal(value.value, 700);
-	s.available = 1001; /* more than the VM has */
+	s.available = 1001; /* more than the guest has */
+	assert_int_equal(read_sample(&s, GN_RESOURCE_MEMORY, &value), GN_DOUBT_CONTRADICTS);
+	assert_int_equal(value.value, 700);
+}
+
+/* The balloon's size is of another instant: a resize under way is no demand. */
+static void a_resize_under_way_is_no_demand(void **state)
+{
+	const int64_t mib = 1 << 20;
+	struct sample s = {READY, false, 100, S, true, 0, 0, 100ull << 20};
+	struct gn_demand_value value;
+
+	guest_total = 2000ull << 20;
+	balloon = 2048ull << 20; /* the kernel keeps the rest */
 	assert_int_equal(read_sample(&s, GN_RESOURCE_MEMORY, &value), GN_DOUBT_NONE);
-	assert_int_equal(value.value, 0);
+	assert_int_equal(value.value, 1948 * mib);
+	balloon = 4096ull << 20; /* shrunk already, but libvirt has not told */
+	assert_int_equal(read_sample(&s, GN_RESOURCE_MEMORY, &value), GN_DOUBT_NONE);
+	assert_true(value.value <= 2220 * mib);
+	balloon = 1024ull << 20; /* grown already */
+	assert_int_equal(read_sample(&s, GN_RESOURCE_MEMORY, &value), GN_DOUBT_NONE);
+	assert_int_equal(value.value, 1900 * mib);
+	guest_total = balloon = 1000;
 }
 
 static void a_hostile_host_figure_overflows_nothing(void **state)
@@ -421,6 +444,7 @@ int main(void)
 	        TEST(after_a_restart_the_guest_is_waited_for),
 	        TEST(a_sample_is_believed_when_it_is_good),
 	        TEST(memory_is_what_is_not_available),
+	        TEST(a_resize_under_way_is_no_demand),
 	        TEST(a_hostile_host_figure_overflows_nothing),
 	        TEST(every_doubt_is_a_sentence),
 	};

@@ -219,13 +219,19 @@ bool gn_db_in_transaction(const struct gn_db *db)
 	return db->handle && !sqlite3_get_autocommit(db->handle);
 }
 
+/* The log alone is synced: a commit that is in it is stored. A checkpoint only keeps the log
+ * short; it needs room in the file itself, and without that the commit stands all the same. */
 int gn_db_sync(struct gn_db *db)
 {
-	/* A checkpoint first syncs the log. */
-	int code =
-	        sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	sqlite3_file *log = NULL;
+	int code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
 
-	return code == SQLITE_OK ? 0 : fail(db, code);
+	if (code == SQLITE_OK && log && log->pMethods)
+		code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+	if (code != SQLITE_OK)
+		return fail(db, code);
+	sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return 0;
 }
 
 uint64_t gn_db_size(struct gn_db *db)

@@ -45,7 +45,7 @@ def check_policy(folder):
         page = file.read()
     report("<svg" in page and "<vm>" not in page and "&#60;vm&#62;&#38;" in page,
            "the report has a chart, and names are escaped")
-    for text, complaint in (("resource: memory\nbogus: 1\n", "bogus"), ("step: 1\n", "policy")):
+    for text, complaint in (("resource: memory\nbogus: 1\n", "bogus"), ("step: 1\n", "resource is missing")):
         write(f"{folder}/bad.yaml", text)
         made = replay("--policy", f"{folder}/bad.yaml", f"{folder}/h.csv")
         report(made.returncode == 1 and complaint in made.stderr,

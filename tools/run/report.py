@@ -9,13 +9,13 @@ def action_rows(plans):
     for plan in plans:
         for action in plan.get("actions", []):
             result = action.get("result")
-            yield without_nothing({
-                "vm": short(action.get("vm", plan["vm"])), "kind": action["kind"], "from": action.get("from"),
-                "to": action.get("to"), "reason": plan["reason"], # When it was sent; of one that was not, when its plan last changed.
-                "at": action.get("at_us") or plan.get("updated_us") or plan.get("created_us"),
-                "plan": plan["name"], "state": plan["state"],
-                "result": "not executed" if not result else result.get("code", "OK"),
-                "message": (result or {}).get("message") or None})
+            # When it was sent; of one that was not, when it was planned.
+            yield {"vm": short(action.get("vm", plan["vm"])), "kind": action["kind"],
+                   "reason": plan["reason"], "at": action.get("at_us") or plan["created_us"],
+                   "result": "not executed" if not result else result.get("code", "OK"),
+                   **without_nothing({"from": action.get("from"), "to": action.get("to"),
+                                      "plan": plan["name"], "state": plan["state"],
+                                      "message": (result or {}).get("message") or None})}
 
 
 def short(name):
