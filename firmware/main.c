@@ -58,6 +58,7 @@ struct gnomond {
 	struct gn_view view;
 	struct gn_runner *runner;
 	struct gn_shadows *shadows;
+	struct gn_snapshots *snapshots;
 	struct gn_reconcile *reconcile;
 	struct gn_ingest *ingest;
 	struct gn_hooks *hooks;
@@ -187,6 +188,7 @@ static void on_period(void *context)
 
 	gn_ingest_tick(g->ingest, now);
 	gn_shadows_tick(g->shadows, now);
+	gn_snapshots_tick(g->snapshots, now);
 	gn_brain_tick(g->brain, now);
 	gn_watch_tick(&g->watch, now);
 	tick_store(g, now);
@@ -274,8 +276,9 @@ static void make_alerts(struct gnomond *g)
 static int make_service(struct gnomond *g, struct gn_status *status)
 {
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
-	const struct gn_control_parts parts = {g->brain, g->runner, g->shadows,   g->reconcile,
-	                                       &g->view, g->shim,   g->dataplane, g->alerts};
+	const struct gn_control_parts parts = {g->brain,     g->runner,    g->shadows,
+	                                       g->snapshots, g->reconcile, &g->view,
+	                                       g->shim,      g->dataplane, g->alerts};
 	const struct gn_config *c = g->config;
 	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
 	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);
@@ -319,6 +322,7 @@ static int make_all(struct gnomond *g, struct gn_status *status)
 	gn_runner_create(g->brain, g->executor, gn_time_now(), &g->runner);
 	gn_shadows_create(g->brain, g->executor, g->dataplane, &g->view, gn_time_now(),
 	                  &g->shadows);
+	gn_snapshots_create(g->shadows, &g->snapshots);
 	gn_reconcile_create(g->brain, g->dataplane, &g->view, &g->reconcile);
 	make_alerts(g);
 	error = make_service(g, status);
@@ -338,6 +342,7 @@ static void unmake_all(struct gnomond *g)
 	gn_control_destroy(g->control);
 	gn_ingest_destroy(g->ingest);
 	gn_reconcile_destroy(g->reconcile);
+	gn_snapshots_destroy(g->snapshots);
 	gn_shadows_destroy(g->shadows);
 	gn_runner_destroy(g->runner);
 	gn_executor_destroy(g->executor);

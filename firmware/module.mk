@@ -13,13 +13,14 @@ $(eval $(call test,store,firmware/store/store_test.c $(store.src),-lsqlite3 -lpr
 thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) \
 	$(shadow.src) $(predict.src) $(hazard.src) $(alert.pure) $(model.src) $(PROTO:%.proto=%.pb-c.c) \
 	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/propose.c \
-	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c \
+	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c shadow/snapshots.c shadow/retention.c \
 	shadow/settings.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 $(YAML_LIBS) -lprotobuf-c $(TLS_LIBS)
 gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c alert/board.c alert/hooks.c alert/watch.c \
 	control/alerts.c control/control.c control/status.c control/vms.c \
 	control/guests.c control/models.c control/history.c control/series.c control/shadows.c \
+	control/snapshots.c \
 	control/observe.c control/plans.c)
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
 	-lsystemd -lpthread))

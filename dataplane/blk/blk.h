@@ -183,6 +183,9 @@ struct gn_blk_clone;
  * -ENOENT: no shadow. 'wall_us' is when the content was the volume's. */
 int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
                        struct gn_status *status);
+/* The same of a file that nobody writes, such as a snapshot; as large as the volume. */
+int gn_blk_copy_start(struct gn_blk *blk, const char *source_path, const char *target_path,
+                      struct gn_blk_clone **out, struct gn_status *status);
 /* -EEXIST, -EBUSY (one is running), -ENOENT (no such directory), ... */
 int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
                        struct gn_status *status);

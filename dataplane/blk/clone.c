@@ -32,8 +32,8 @@ struct gn_blk_clone {
 	_Atomic bool cancelled;
 	uint64_t until_us; /* monotonic: writes have been held for long enough */
 	bool was_broken;
-	bool of_shadow; /* at a consistent point, not of the volume itself */
-	bool in_place;  /* 'target' exists already, since O_TMPFILE is not supported */
+	enum { OF_VOLUME, OF_SHADOW, OF_FILE } what_of; /* OF_SHADOW: at a consistent point */
+	bool in_place; /* 'target' exists already, since O_TMPFILE is not supported */
 	struct gn_blk_clone_result result;
 	int error;
 	char what[64]; /* step that failed */
@@ -188,6 +188,14 @@ static int copy_point(struct gn_blk_clone *clone)
 	return err;
 }
 
+/* Nobody writes it, so nobody waits. */
+static int copy_file(struct gn_blk_clone *clone)
+{
+	clone->until_us = UINT64_MAX;
+	clone->result.wall_us = gn_clock_wall_us();
+	return copy_content(clone);
+}
+
 static int copy_at_instant(struct gn_blk_clone *clone)
 {
 	int err;
@@ -246,7 +254,9 @@ static void *run(void *arg)
 {
 	struct gn_blk_clone *clone = arg;
 	const uint64_t one = 1;
-	int err = clone->of_shadow ? copy_point(clone) : copy_at_instant(clone);
+	int err = clone->what_of == OF_SHADOW ? copy_point(clone)
+	          : clone->what_of == OF_FILE ? copy_file(clone)
+	                                      : copy_at_instant(clone);
 
 	if (!err)
 		err = make_durable(clone);
@@ -274,9 +284,16 @@ static int open_copy(struct gn_blk_clone *clone)
 	return 0;
 }
 
-static int open_source(struct gn_blk_clone *clone)
+static int open_source(struct gn_blk_clone *clone, const char *source_path)
 {
 	char path[32];
+
+	if (clone->what_of == OF_SHADOW)
+		return 0; /* when it is held */
+	if (clone->what_of == OF_FILE) {
+		clone->source = open(source_path, O_RDONLY | O_CLOEXEC);
+		return clone->source < 0 ? -errno : 0;
+	}
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", clone->blk->volume->file_fd);
 	clone->source = open(path, O_RDONLY | O_CLOEXEC);
@@ -372,7 +389,7 @@ static int enter(struct gn_blk_clone *clone)
 	return err;
 }
 
-static int start(struct gn_blk *blk, const char *target_path, bool of_shadow,
+static int start(struct gn_blk *blk, int what_of, const char *source_path, const char *target_path,
                  struct gn_blk_clone **out, struct gn_status *status)
 {
 	struct gn_blk_clone *clone;
@@ -386,8 +403,8 @@ static int start(struct gn_blk *blk, const char *target_path, bool of_shadow,
 	if (!clone)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a copy of %s",
 		                     blk->name);
-	clone->of_shadow = of_shadow;
-	err = of_shadow ? 0 : open_source(clone);
+	clone->what_of = what_of;
+	err = open_source(clone, source_path);
 	if (!err)
 		err = open_copy(clone);
 	if (!err)
@@ -410,7 +427,7 @@ static int start(struct gn_blk *blk, const char *target_path, bool of_shadow,
 int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
                        struct gn_status *status)
 {
-	return start(blk, target_path, false, out, status);
+	return start(blk, OF_VOLUME, NULL, target_path, out, status);
 }
 
 int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
@@ -421,7 +438,13 @@ int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_bl
 		              "%s has no shadow to copy from; mirror it first", blk->name);
 		return -ENOENT;
 	}
-	return start(blk, target_path, true, out, status);
+	return start(blk, OF_SHADOW, NULL, target_path, out, status);
+}
+
+int gn_blk_copy_start(struct gn_blk *blk, const char *source_path, const char *target_path,
+                      struct gn_blk_clone **out, struct gn_status *status)
+{
+	return start(blk, OF_FILE, source_path, target_path, out, status);
 }
 
 int gn_blk_clone_fd(const struct gn_blk_clone *clone)

@@ -622,8 +622,12 @@ static int start_clone(struct gn_service *service, const Gnomon__V1__CloneVolume
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "target_path is '%.200s'; it must be an absolute path",
 		                     request->target_path);
-	err = (request->of_shadow ? gn_blk_point_start : gn_blk_clone_start)(
-	        job->volume->blk, request->target_path, &job->clone, status);
+	if (request->source_path[0])
+		err = gn_blk_copy_start(job->volume->blk, request->source_path,
+		                        request->target_path, &job->clone, status);
+	else
+		err = (request->of_shadow ? gn_blk_point_start : gn_blk_clone_start)(
+		        job->volume->blk, request->target_path, &job->clone, status);
 	if (err)
 		return err;
 	if (sd_event_add_io(service->dp->event, &job->source, gn_blk_clone_fd(job->clone), EPOLLIN,

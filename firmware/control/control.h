@@ -14,12 +14,14 @@
 #include "firmware/plan/runner.h"
 #include "firmware/reconcile/reconcile.h"
 #include "firmware/shadow/provision.h"
+#include "firmware/shadow/snapshots.h"
 
 /* What the service shows and changes; all borrowed. */
 struct gn_control_parts {
 	struct gn_brain *brain;
 	struct gn_runner *runner;
 	struct gn_shadows *shadows;
+	struct gn_snapshots *snapshots;
 	struct gn_reconcile *reconcile;
 	struct gn_view *view;
 	struct gn_peer *shim;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "firmware/message/message.h"
 #include "firmware/shadow/provision_internal.h"
@@ -20,6 +21,7 @@
 #define CALL_TIMEOUT_US  (10 * SECOND_US)
 #define CLONE_TIMEOUT_US (3600 * SECOND_US) /* without reflink a volume is copied */
 #define PATH_SIZE        3300
+#define LEAST_FREE_OF    20 /* a pool with less than one part in so many free takes nothing new */
 
 static const Gnomon__V1__VmSpec__Disk *disk_of(const struct gn_shadow_record *record)
 {
@@ -77,6 +79,27 @@ static bool remove_file(struct gn_shadow_record *record, const char *disk, const
 	snprintf(why, sizeof why, "%s cannot be removed: %s", path, strerror(errno));
 	gn_shadows_answer(record, GN_PERMISSION_DENIED, why);
 	return false;
+}
+
+int gn_shadow_check_room(const struct gn_shadow_record *record, struct gn_status *status)
+{
+	struct statvfs fs;
+	uint64_t free_bytes, all_bytes;
+
+	if (statvfs(pool_of(record), &fs) != 0)
+		return errno == ENOENT ? 0
+		                       : gn_status_set(status, GN_FAILED_PRECONDITION,
+		                                       "the pool %s cannot be looked at: %s",
+		                                       pool_of(record), strerror(errno));
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	all_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
+	if (free_bytes * LEAST_FREE_OF >= all_bytes)
+		return 0;
+	return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
+	                     "the pool %s has %llu of %llu MiB free, less than one part in %d: "
+	                     "delete snapshots or shadows, or make it larger",
+	                     pool_of(record), (unsigned long long)free_bytes >> 20,
+	                     (unsigned long long)all_bytes >> 20, LEAST_FREE_OF);
 }
 
 /* ---- copies of an instant -------------------------------------------------------------- */
@@ -206,6 +229,7 @@ void gn_shadow_make_replica(struct gn_shadow_record *record)
 {
 	const Gnomon__V1__VmSpec__Disk *disk = disk_of(record);
 	const Gnomon__V1__Volume *volume;
+	struct gn_status why;
 	char name[GN_NAME_SIZE];
 
 	if (!follows(record, disk)) {
@@ -219,22 +243,34 @@ void gn_shadow_make_replica(struct gn_shadow_record *record)
 		                  "the dataplane has not told the volume's size yet");
 		return;
 	}
+	if (gn_shadow_check_room(record, &why)) {
+		gn_shadows_answer(record, why.code, why.message);
+		return;
+	}
 	if (make_directory(record) && make_replica_file(record, disk->name, volume->size_bytes))
 		gn_shadow_replicate(record, disk->name, gn_shadow_mode(record), CALL_TIMEOUT_US,
 		                    on_replicated, record);
+}
+
+void gn_shadow_remove_directory(const struct gn_shadow_record *record)
+{
+	char directory[PATH_SIZE];
+
+	if (!gn_shadow_pool(record))
+		return;
+	directory_of(record, directory);
+	rmdir(directory);
 }
 
 static void remove_files(struct gn_shadow_record *record, const char *disk)
 {
 	static const char *const suffixes[] = {".raw.point.new", ".raw.point", ".raw.lease",
 	                                       ".raw"};
-	char directory[PATH_SIZE];
 
 	for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
 		if (!remove_file(record, disk, suffixes[i]))
 			return;
-	directory_of(record, directory);
-	rmdir(directory); /* the last one removes it */
+	gn_shadow_remove_directory(record);
 	gn_shadows_answer(record, GN_OK, "");
 }
 

@@ -184,6 +184,9 @@ static void forget(struct gn_shadow_record *record)
 	memmove(&shadows->records[i], &shadows->records[i + 1],
 	        (--shadows->n_records - i) * sizeof *shadows->records);
 	gn_store_delete(shadows->brain->store, "shadow", record->vm);
+	if (shadows->removed)
+		shadows->removed(shadows->removed_context, record->vm);
+	gn_shadow_remove_directory(record);
 	gn_brain_tell(shadows->brain, "shadow.removed", record->message->name, "%s is removed%s",
 	              record->message->name,
 	              record->shadow.gave_up ? "; not everything could be undone: look for its "

@@ -12,7 +12,9 @@ struct gn_shadows {
 	struct gn_view *view;
 	struct gn_shadow_record **records; /* by VM */
 	size_t n_records;
-	uint64_t reached_us; /* monotonic: the dataplane last answered */
+	uint64_t reached_us;                            /* monotonic: the dataplane last answered */
+	void (*removed)(void *context, const char *vm); /* a shadow is gone; NULL: nobody asks */
+	void *removed_context;
 	bool closing;
 };
 
@@ -33,6 +35,10 @@ void gn_shadow_make_volume(struct gn_shadow_record *record, gn_channel_done *don
 /* The file of a disk, such as ".raw". */
 void gn_shadow_disk_path(const struct gn_shadow_record *record, const char *disk,
                          const char *suffix, char *out, size_t size);
+/* The one of all its files, if nothing is left in it. */
+void gn_shadow_remove_directory(const struct gn_shadow_record *record);
+/* Refuses while the pool is so full that thin files could run out of room. */
+int gn_shadow_check_room(const struct gn_shadow_record *record, struct gn_status *status);
 /* Tells the dataplane how the disk is to be followed. */
 void gn_shadow_replicate(struct gn_shadow_record *record, const char *disk,
                          Gnomon__V1__VolumeMirror__Mode mode, uint64_t timeout_us,

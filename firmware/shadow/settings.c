@@ -4,6 +4,7 @@
 #include <string.h>
 #include "firmware/message/message.h"
 #include "firmware/shadow/provision_internal.h"
+#include "firmware/shadow/retention.h"
 
 static int check_scaling(const Gnomon__V1__ShadowScaling *s, const struct gn_vm *vm,
                          struct gn_status *status)
@@ -108,6 +109,23 @@ static int check_replication(const Gnomon__V1__ShadowReplication *r, struct gn_s
 	return 0;
 }
 
+static int check_snapshots(const Gnomon__V1__Shadow *settings, struct gn_status *status)
+{
+	if (settings->n_snapshots > GN_RETENTION_MAX_RULES)
+		return gn_status_set(status, GN_OUT_OF_RANGE, "%zu snapshot rules; give at most %d",
+		                     settings->n_snapshots, GN_RETENTION_MAX_RULES);
+	for (size_t i = 0; i < settings->n_snapshots; i++)
+		if (settings->snapshots[i]->every_us < 60000000 || !settings->snapshots[i]->keep ||
+		    settings->snapshots[i]->keep > 100)
+			return gn_status_set(status, GN_OUT_OF_RANGE,
+			                     "snapshots[%zu]: every_us %llu, keep %u; give one "
+			                     "minute (60000000) or more and 1 to 100",
+			                     i,
+			                     (unsigned long long)settings->snapshots[i]->every_us,
+			                     settings->snapshots[i]->keep);
+	return 0;
+}
+
 int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *settings,
                     const struct gn_vm *vm, struct gn_status *status)
 {
@@ -116,7 +134,7 @@ int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *
 
 	if (check_scaling(settings->scaling, vm, status) || check_triggers(settings, status) ||
 	    check_mirror(settings->mirror, status) || check_schedule(settings->schedule, status) ||
-	    check_replication(settings->replication, status))
+	    check_replication(settings->replication, status) || check_snapshots(settings, status))
 		return -EINVAL;
 	if (vm->spec->n_disks && !pool)
 		return gn_status_set(status, GN_FAILED_PRECONDITION,
@@ -142,8 +160,8 @@ static bool is_named(char *const *mask, size_t n_mask, const char *field)
 
 static bool can_be_changed(const char *field)
 {
-	static const char *const known[] = {"start",    "scaling", "triggers",
-	                                    "schedule", "mirror",  "replication"};
+	static const char *const known[] = {"start",  "scaling",     "triggers", "schedule",
+	                                    "mirror", "replication", "snapshots"};
 	size_t i;
 
 	for (i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -158,10 +176,11 @@ int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *sta
 
 	for (i = 0; i < n_mask; i++)
 		if (!can_be_changed(mask[i]))
-			return gn_status_set(status, GN_INVALID_ARGUMENT,
-			                     "update_mask '%.60s' cannot be changed; give start, "
-			                     "scaling, triggers, schedule, mirror or replication",
-			                     mask[i]);
+			return gn_status_set(
+			        status, GN_INVALID_ARGUMENT,
+			        "update_mask '%.60s' cannot be changed; give start, "
+			        "scaling, triggers, schedule, mirror, replication or snapshots",
+			        mask[i]);
 	return 0;
 }
 
@@ -174,6 +193,15 @@ static void take_triggers(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from
 		                  GN_MESSAGE_COPY(Gnomon__V1__ShadowTrigger, from->triggers[i]));
 }
 
+static void take_rules(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from)
+{
+	while (to->n_snapshots)
+		GN_MESSAGE_FREE(to->snapshots[--to->n_snapshots]);
+	for (size_t i = 0; i < from->n_snapshots; i++)
+		GN_MESSAGE_APPEND(to->snapshots, to->n_snapshots,
+		                  GN_MESSAGE_COPY(Gnomon__V1__SnapshotRule, from->snapshots[i]));
+}
+
 void gn_shadow_take(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from, char *const *mask,
                     size_t n_mask)
 {
@@ -181,6 +209,8 @@ void gn_shadow_take(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from, char
 		to->start = from->start;
 	if (is_named(mask, n_mask, "triggers"))
 		take_triggers(to, from);
+	if (is_named(mask, n_mask, "snapshots"))
+		take_rules(to, from);
 #define TAKE(field, type)                                                                          \
 	if (is_named(mask, n_mask, #field)) {                                                      \
 		GN_MESSAGE_FREE(to->field);                                                        \

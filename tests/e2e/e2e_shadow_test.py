@@ -35,6 +35,7 @@ def body(steps):
         write_files(consoles[0])
         defined(devbox, steps)
         follows(devbox, consoles[0], steps)
+        snapshots(devbox, steps)
         mirrored(devbox, consoles, steps)
         capture(devbox, steps)
         removed(devbox, steps)
@@ -45,6 +46,42 @@ def body(steps):
     finally:
         devbox.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def snapshots(devbox, steps):
+    made = devbox.ctl("snapshot", "create", "web-1", "one")
+    steps.check(made["reflink"] == devbox.pool.has_reflink and os.path.exists(made["paths"][0]),
+                "a snapshot is made" + (", in an instant" if made["reflink"] else " by copying"), str(made))
+    os.makedirs(devbox.path("pool", "out"))
+    devbox.ctl("clone", "web-1", devbox.path("pool", "out"))
+    copy = devbox.path("pool", "out", "web-1-vda.raw")
+    run(["e2fsck", "-y", "-E", "journal_only", copy])
+    run(["e2fsck", "-f", "-n", copy])
+    os.unlink(copy)
+    steps.ok("a clone is a clean file system")
+    devbox.ctl("snapshot", "export", "web-1", "one", devbox.path("pool", "out"))
+    with open(copy, "rb") as a, open(made["paths"][0], "rb") as b:
+        steps.check(a.read() == b.read(), "a snapshot that is exported is the same")
+    devbox.ctl("shadow", "update", "web-1", "--snapshots", "1min:2")
+    listed = lambda: devbox.ctl("snapshot", "list", "web-1").get("snapshots", [])
+    wait_for(lambda: any(s.get("automatic") for s in listed()), 70, "a snapshot by rule")
+    devbox.ctl("shadow", "update", "web-1", "--snapshots", "never")
+    wait_for(lambda: devbox.ctl("shadow", "show", "web-1").get("snapshots", []) == [], 5, "the rule's end")
+    devbox.ctl("shadow", "update", "web-1", "--stop")
+    wait_for(lambda: not devbox.ctl("shadow", "show", "web-1")["runs"], 30, "the shadow to stop")
+    shadow = devbox.ctl("snapshot", "revert", "web-1", "one")
+    disk = devbox.path("pool", "web-1-shadow", "vda.raw")
+    with open(copy, "rb") as a, open(disk, "rb") as b:
+        steps.check(a.read() == b.read() and shadow["disk_point_us"] == made["point_us"],
+                    "a shadow that is reverted has the snapshot's disk", str(shadow))
+    wait_for(lambda: state_of(devbox) == "STALE", 10, "it to follow no more")
+    devbox.ctl("shadow", "update", "web-1", "--replication", "async")
+    wait_for(lambda: state_of(devbox) == "IN_STEP", 60, "it to follow again")
+    devbox.ctl("snapshot", "delete", "web-1", "one")
+    steps.check(not os.path.exists(made["paths"][0]), "a deleted snapshot's file is gone")
+    devbox.ctl("shadow", "update", "web-1", "--start")
+    wait_for(lambda: devbox.ctl("shadow", "show", "web-1")["runs"], 60, "the shadow to run again")
+    steps.ok("it follows again, and runs again")
 
 
 def state_of(devbox):

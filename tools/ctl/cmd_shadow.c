@@ -16,6 +16,7 @@
 #include "tools/ctl/text.h"
 
 #define TRIGGERS_MAX 8
+#define RULES_MAX    4
 #define LONGEST_US   (100ull * 365 * 86400 * 1000000)
 
 /* The options of scaling, and where they go. */
@@ -40,6 +41,7 @@ struct description {
 	bool scaling_given[N_SCALING];
 	Gnomon__V1__ShadowTrigger triggers[TRIGGERS_MAX], *trigger_of[TRIGGERS_MAX];
 	Gnomon__V1__ShadowReplication replication;
+	Gnomon__V1__SnapshotRule rules[RULES_MAX], *rule_of[RULES_MAX];
 	bool mode_given, rate_given, journal_given;
 	Gnomon__V1__ShadowSchedule schedule;
 	bool first_given, every_given;
@@ -172,6 +174,46 @@ static void take_replication(struct gn_ctl_arguments *a, struct description *d)
 	name_field(d, "replication");
 }
 
+/* "1h:24" */
+static void take_rule(const char *value, Gnomon__V1__SnapshotRule *rule)
+{
+	char duration[32];
+	const char *colon = strchr(value, ':');
+	uint64_t keep = 0;
+
+	gnomon__v1__snapshot_rule__init(rule);
+	if (colon && colon - value < (long)sizeof duration) {
+		snprintf(duration, sizeof duration, "%.*s", (int)(colon - value), value);
+		if (!gn_parse_duration(duration, &rule->every_us) &&
+		    !gn_parse_number(colon + 1, 100, &keep) && keep) {
+			rule->keep = (uint32_t)keep;
+			return;
+		}
+	}
+	gn_ctl_usage("--snapshots %s: give DURATION:NUMBER such as 1h:24, or never", value);
+}
+
+static void take_rules(struct gn_ctl_arguments *a, struct description *d)
+{
+	bool any = false;
+	const char *value;
+
+	d->shadow.snapshots = d->rule_of;
+	for (; gn_ctl_option(a, "--snapshots", &value); any = true) {
+		size_t n = d->shadow.n_snapshots;
+
+		if (!strcmp(value, "never"))
+			continue;
+		if (n == RULES_MAX)
+			gn_ctl_usage("at most %d --snapshots", RULES_MAX);
+		take_rule(value, &d->rules[n]);
+		d->rule_of[n] = &d->rules[n];
+		d->shadow.n_snapshots++;
+	}
+	if (any)
+		name_field(d, "snapshots");
+}
+
 static void take_start(struct gn_ctl_arguments *a, struct description *d, bool is_update)
 {
 	bool stops = is_update && gn_ctl_flag(a, "--stop");
@@ -196,6 +238,7 @@ static void take_options(struct gn_ctl_arguments *a, struct description *d, bool
 		d->shadow.pool_path = (char *)pool;
 	take_scaling(a, d);
 	take_replication(a, d);
+	take_rules(a, d);
 	take_triggers(a, d);
 	take_schedule(a, d);
 	if (gn_ctl_session_options(a, &d->session)) {
@@ -364,6 +407,10 @@ static void print_shadow(const Gnomon__V1__Shadow *s)
 		gn_output_field("pool", "%s", s->pool_path);
 	if (s->scaling)
 		print_scaling(s->scaling);
+	for (size_t i = 0; i < s->n_snapshots; i++)
+		gn_output_field("snapshots", "one every %s, the newest %u",
+		                gn_format_duration(s->snapshots[i]->every_us, text, sizeof text),
+		                s->snapshots[i]->keep);
 	for (size_t i = 0; i < s->n_triggers; i++)
 		print_trigger(s->triggers[i]);
 	if (s->schedule)

@@ -25,6 +25,7 @@
 	"  --memory SIZE --memory-step SIZE --memory-ceiling SIZE\n"                               \
 	"  --replication off|async|in-step   how its disks follow (default: async)\n"              \
 	"  --resync-rate SIZE     most bytes a second of a synchronisation; 0: no limit\n"         \
+	"  --snapshots 1h:24      keep one an hour, the newest 24 (repeatable); never: none\n"     \
 	"  --journal SIZE         of each disk, on the card (default: 64MiB)\n"                    \
 	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
 	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
@@ -47,7 +48,8 @@
 #define SESSION_OPTIONS "--direction --filter --truncate --sample"
 #define SHADOW_OPTIONS                                                                             \
 	"--start --vcpus --vcpus-step --vcpus-ceiling --memory --memory-step --memory-ceiling "    \
-	"--replication --resync-rate --journal --when --after --every " SESSION_OPTIONS
+	"--replication --resync-rate --journal --snapshots --when --after "                        \
+	"--every " SESSION_OPTIONS
 
 #define OPTIONS_OF(resource)                                                                       \
 	" --" resource "-quantile --" resource "-horizon --" resource "-min --" resource           \
@@ -141,6 +143,28 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "change start, scaling, replication, triggers, schedule or mirror", SHADOW_UPDATE_HELP},
         {"shadow", "delete", gn_ctl_shadow_delete, "VM", "", "remove a shadow and its disks",
          "  gnomonctl shadow delete web-1\n"},
+        {"snapshot", "list", gn_ctl_snapshot_list, "[VM]", "", "snapshots of shadows",
+         "  gnomonctl snapshot list web-1\n"},
+        {"snapshot", "create", gn_ctl_snapshot_create, "VM NAME", "",
+         "keep a shadow's disks as they are now",
+         "An instant where the pool has reflink, else a copy. Rules: shadow create --snapshots.\n\n"
+         "  gnomonctl snapshot create web-1 before-upgrade\n"},
+        {"snapshot", "delete", gn_ctl_snapshot_delete, "VM NAME", "", "let a snapshot go",
+         "  gnomonctl snapshot delete web-1 before-upgrade\n"},
+        {"snapshot", "revert", gn_ctl_snapshot_revert, "VM NAME", "",
+         "give a shadow the disks of a snapshot; it follows no more",
+         "  gnomonctl snapshot revert web-1 before-upgrade\n"},
+        {"snapshot", "export", gn_ctl_snapshot_export, "VM NAME DIRECTORY", "",
+         "copy a snapshot to files on the card",
+         "  gnomonctl snapshot export web-1 before-upgrade /var/tmp\n"},
+        {"clone", NULL, gn_ctl_clone, "VM DIRECTORY", "",
+         "copy a shadow's disks, as they are now, to files on the card",
+         "An instant within the pool's file system, where that has reflink.\n\n"
+         "  gnomonctl clone web-1 /pool/clones\n"},
+        {"volume", "list", gn_ctl_volume_list, "", "", "volumes and how their shadows follow",
+         "  gnomonctl volume list\n"},
+        {"volume", "show", gn_ctl_volume_show, "VOLUME", "", "one volume",
+         "  gnomonctl volume show web-1-vda\n"},
         {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",
          "  gnomonctl mirror show web-1\n"},
         {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",

@@ -1,0 +1,122 @@
+/* cmd_volume.c - volume list and show. */
+#include "tools/ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "firmware/core/clock.h"
+#include "proto/gnomon/v1/control.pb-c.h"
+#include "tools/ctl/format.h"
+#include "tools/ctl/output.h"
+#include "tools/ctl/table.h"
+
+static const char *state_of(const Gnomon__V1__Volume *volume)
+{
+	static const char *const names[] = {"?", "SYNCING", "IN_STEP", "DEGRADED", "STALE"};
+	const Gnomon__V1__VolumeMirrorStatus *s = volume->mirror_status;
+
+	if (!s)
+		return "-";
+	return (unsigned)s->state < 5 ? names[s->state] : "?";
+}
+
+static void print_list(const Gnomon__V1__VolumeList *list)
+{
+	static const char *const heads[] = {"VOLUME", "VM",      ">SIZE", "USED",
+	                                    "SHADOW", ">BEHIND", "PATH",  NULL};
+	struct gn_table *table = gn_table_create(heads);
+	char text[GN_FORMAT_SIZE];
+
+	for (size_t i = 0; i < list->n_volumes; i++) {
+		const Gnomon__V1__Volume *v = list->volumes[i];
+
+		gn_table_add(table, "%s", v->name);
+		gn_table_add(table, "%s", v->vm);
+		gn_table_add(table, "%s", gn_format_bytes(v->size_bytes, text, sizeof text));
+		gn_table_add(table, "%s", v->connected ? "yes" : "no");
+		gn_table_add(table, "%s", state_of(v));
+		gn_table_add(table, "%s",
+		             v->mirror_status ? gn_format_bytes(v->mirror_status->lag_bytes, text,
+		                                                sizeof text)
+		                              : "-");
+		gn_table_add(table, "%s", v->path);
+	}
+	gn_table_print(table);
+}
+
+int gn_ctl_volume_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	Gnomon__V1__VolumeList *list;
+
+	gn_ctl_end(arguments);
+	list = (Gnomon__V1__VolumeList *)gn_ctl_call_empty(ctl, "ListVolumes");
+	if (!gn_ctl_print_json(ctl, &list->base)) {
+		if (list->n_volumes)
+			print_list(list);
+		else
+			puts("no volumes");
+	}
+	gn_ctl_free(&list->base);
+	return GN_CTL_OK;
+}
+
+static void print_mirror(const Gnomon__V1__VolumeMirror *m, const Gnomon__V1__VolumeMirrorStatus *s)
+{
+	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
+
+	gn_output_field("shadow", "%s, %s, lease %llu", m->shadow_path,
+	                m->mode == GNOMON__V1__VOLUME_MIRROR__MODE__IN_STEP ? "in step" : "async",
+	                (unsigned long long)m->token);
+	if (!s)
+		return;
+	gn_output_field("", "%s%s%s", s->phase, s->message[0] ? ": " : "", s->message);
+	gn_output_field("behind", "%s in %llu writes, the oldest %llu ms old",
+	                gn_format_bytes(s->lag_bytes, a, sizeof a),
+	                (unsigned long long)s->lag_writes, (unsigned long long)s->lag_us / 1000);
+	gn_output_field("journal", "%s of %s", gn_format_bytes(s->journal_bytes, a, sizeof a),
+	                gn_format_bytes(s->journal_size_bytes, b, sizeof b));
+	gn_output_field("point", "%s",
+	                gn_format_when(s->point_us, gn_clock_wall_us(), a, sizeof a));
+	gn_output_field("dirty", "%s after a crash; %llu resynchronisations so far",
+	                gn_format_bytes(s->dirty_bytes, a, sizeof a),
+	                (unsigned long long)s->resyncs);
+}
+
+static void print_volume(const Gnomon__V1__Volume *v)
+{
+	char text[GN_FORMAT_SIZE];
+
+	gn_output_line("%s of %s, %s%s, %s", v->name, v->vm,
+	               gn_format_bytes(v->size_bytes, text, sizeof text),
+	               v->read_only ? ", read-only" : "", v->connected ? "in use" : "not in use");
+	gn_output_field("path", "%s", v->path);
+	gn_output_field("socket", "%s", v->socket_path);
+	if (v->counters)
+		gn_output_field("requests", "%llu reads, %llu writes, %llu flushes, %llu errors",
+		                (unsigned long long)v->counters->reads,
+		                (unsigned long long)v->counters->writes,
+		                (unsigned long long)v->counters->flushes,
+		                (unsigned long long)v->counters->errors);
+	if (v->mirror)
+		print_mirror(v->mirror, v->mirror_status);
+}
+
+int gn_ctl_volume_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	const char *word = gn_ctl_word(arguments, "the name of a volume");
+	const char *name = strncmp(word, "volumes/", 8) ? word : word + 8;
+	Gnomon__V1__VolumeList *list;
+	const Gnomon__V1__Volume *found = NULL;
+
+	gn_ctl_end(arguments);
+	list = (Gnomon__V1__VolumeList *)gn_ctl_call_empty(ctl, "ListVolumes");
+	for (size_t i = 0; i < list->n_volumes; i++)
+		if (!strcmp(list->volumes[i]->name + 8, name))
+			found = list->volumes[i];
+	if (!found)
+		gn_output_error("there is no volume '%s'; see 'gnomonctl volume list'", name);
+	else if (!gn_ctl_print_json(ctl, &found->base))
+		print_volume(found);
+	gn_ctl_free(&list->base);
+	return found ? GN_CTL_OK : GN_CTL_REFUSED;
+}
