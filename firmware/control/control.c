@@ -46,7 +46,7 @@
 	X(ImportVmState, gn_control_import_vm_state)                                               \
 	X(GetHazard, gn_control_get_hazard)                                                        \
 	X(ListAlerts, gn_control_list_alerts)                                                      \
-	X(AcknowledgeAlert, gn_control_acknowledge_alert) \
+	X(AcknowledgeAlert, gn_control_acknowledge_alert)                                          \
 	X(ListVolumes, gn_control_list_volumes)                                                    \
 	X(ListSnapshots, gn_control_list_snapshots)                                                \
 	X(CreateSnapshot, gn_control_create_snapshot)                                              \
