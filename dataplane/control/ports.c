@@ -247,16 +247,6 @@ int gn_dp_port_create(struct gn_dataplane *dp, const Gnomon__V1__Port *request, 
 	return err;
 }
 
-struct gn_dp_port *gn_dp_port_find(struct gn_dataplane *dp, const char *name)
-{
-	struct gn_dp_port *port;
-
-	LIST_FOREACH(port, &dp->ports, link)
-	if (strcmp(port->spec->name, name) == 0)
-		break;
-	return port;
-}
-
 void gn_dp_port_free(struct gn_dataplane *dp, struct gn_dp_port *port)
 {
 	struct order order = {.dp = dp, .port = port};

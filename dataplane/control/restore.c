@@ -3,10 +3,10 @@
  * where both name the same resource. */
 #include "dataplane/control/dataplane.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include "dataplane/control/message.h"
+#include "dataplane/control/saved.h"
 #include "dataplane/state/state.h"
 #include "firmware/core/log.h"
 
@@ -105,67 +105,7 @@ static void make_configured_volumes(struct gn_dataplane *dp)
 
 /* ---- the state file -------------------------------------------------------------------- */
 
-/* Ports, volumes, mirrors, meters and exports alike begin with their name. */
-struct named {
-	ProtobufCMessage base;
-	const char *name;
-};
-
-_Static_assert(offsetof(Gnomon__V1__Port, name) == offsetof(struct named, name) &&
-                       offsetof(Gnomon__V1__Volume, name) == offsetof(struct named, name) &&
-                       offsetof(Gnomon__V1__NbdExport, name) == offsetof(struct named, name) &&
-                       offsetof(Gnomon__V1__Mirror, name) == offsetof(struct named, name) &&
-                       offsetof(Gnomon__V1__Meter, vm) == offsetof(struct named, name),
-               "names come first");
-
-/* One kind's array in a DataplaneState. */
-struct array {
-	struct named **items;
-	size_t *n;
-};
-
-static struct array array_of(Gnomon__V1__DataplaneState *state, enum gn_dp_kind kind)
-{
-	switch (kind) {
-	case GN_DP_PORT:
-		return (struct array){(struct named **)state->ports, &state->n_ports};
-	case GN_DP_VOLUME:
-		return (struct array){(struct named **)state->volumes, &state->n_volumes};
-	case GN_DP_MIRROR:
-		return (struct array){(struct named **)state->mirrors, &state->n_mirrors};
-	case GN_DP_EXPORT:
-		return (struct array){(struct named **)state->exports, &state->n_exports};
-	case GN_DP_METER:
-	case GN_DP_N_KINDS:
-		break;
-	}
-	return (struct array){(struct named **)state->meters, &state->n_meters};
-}
-
-static void remove_at(struct array array, size_t i)
-{
-	gn_message_free(array.items[i]);
-	array.items[i] = array.items[--*array.n];
-}
-
-bool gn_dp_forget(struct gn_dataplane *dp, enum gn_dp_kind kind, const char *name)
-{
-	struct array array;
-	size_t i;
-
-	if (!dp->left_out)
-		return false;
-	array = array_of(dp->left_out, kind);
-	for (i = 0; i < *array.n; i++) {
-		if (strcmp(array.items[i]->name, name) != 0)
-			continue;
-		remove_at(array, i);
-		return true;
-	}
-	return false;
-}
-
-static int make_one(struct gn_dataplane *dp, enum gn_dp_kind kind, struct named *item)
+static int make_one(struct gn_dataplane *dp, enum gn_dp_kind kind, struct gn_saved *item)
 {
 	struct gn_status status = {.code = GN_OK};
 	struct gn_dp_mirror *mirror;
@@ -195,12 +135,12 @@ static int make_one(struct gn_dataplane *dp, enum gn_dp_kind kind, struct named 
 /* What is made leaves the array. */
 static void make_stored(struct gn_dataplane *dp, enum gn_dp_kind kind)
 {
-	struct array array = array_of(dp->left_out, kind);
+	struct gn_saved_array array = gn_saved_array_of(dp->left_out, kind);
 	size_t i = 0;
 
 	while (i < *array.n) {
 		/* Out of the way first: a resource that is made forgets its namesake here. */
-		struct named *item = array.items[i];
+		struct gn_saved *item = array.items[i];
 
 		array.items[i] = array.items[--*array.n];
 		if (make_one(dp, kind, item) == 0) {

@@ -280,16 +280,6 @@ int gn_dp_volume_replicate(struct gn_dataplane *dp, const char *name,
 	return gn_dataplane_save(dp, status);
 }
 
-struct gn_dp_volume *gn_dp_volume_find(struct gn_dataplane *dp, const char *name)
-{
-	struct gn_dp_volume *volume;
-
-	LIST_FOREACH(volume, &dp->volumes, link)
-	if (strcmp(volume->spec->name, name) == 0)
-		break;
-	return volume;
-}
-
 void gn_dp_volume_free(struct gn_dataplane *dp, struct gn_dp_volume *volume)
 {
 	LIST_REMOVE(volume, link);
