@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "firmware/brain/guest_signs.h"
 #include "firmware/brain/hazards.h"
 #include "firmware/brain/packs.h"
 #include "firmware/brain/series.h"
@@ -58,6 +59,7 @@ struct gn_vm {
 
 	Gnomon__V1__Sample *guest; /* newest of gnomon-introspect; NULL: never */
 	uint64_t guest_us;         /* wall, when it came */
+	struct gn_guest_signs guest_signs;
 	/* Who measures what the host allocates; by resource, others are not used. */
 	struct gn_source sources[GN_RESOURCE_MEMORY + 1];
 

@@ -118,6 +118,17 @@ static void weigh_guest(struct gn_brain *brain, struct gn_vm *vm, uint64_t card_
 	}
 }
 
+/* The first time that one is seen is an event; alerts are watch.c's. */
+static void take_signs(struct gn_brain *brain, struct gn_vm *vm, uint64_t now_us)
+{
+	uint32_t fresh = gn_guest_signs_take(&vm->guest_signs, vm->guest->guest, now_us);
+
+	for (unsigned i = 0; i < GN_N_GUEST_SIGNS; i++)
+		if (fresh & 1u << i)
+			gn_brain_tell(brain, "guest.sign", vm->name, "%s: %s", vm->name,
+			              vm->guest_signs.signs[i].detail);
+}
+
 void gn_brain_guests(struct gn_brain *brain, const Gnomon__V1__SampleBatch *batch,
                      struct gn_time now)
 {
@@ -136,6 +147,7 @@ void gn_brain_guests(struct gn_brain *brain, const Gnomon__V1__SampleBatch *batc
 		vm->guest_us = now.wall_us;
 		card_us = gn_brain_to_card(brain, sample->monotonic_us, now,
 		                           &brain->guest_offset_us, &brain->guest_offset_known);
+		take_signs(brain, vm, now.wall_us);
 		weigh_guest(brain, vm, card_us, &demand);
 		gn_hazards_sample(brain, vm, sample, card_us);
 		gn_brain_observe(brain, vm, &demand, card_us, now);

@@ -241,6 +241,47 @@ static void without_configuration_it_says_so(void **state)
 	assert_non_null(strstr(reason(GN_RESOURCE_CPU), "has no 'guests'"));
 }
 
+static void signs_are_told_once_and_kept(void **state)
+{
+	Gnomon__V1__GuestSample guest = GNOMON__V1__GUEST_SAMPLE__INIT;
+	Gnomon__V1__GuestSigns signs = GNOMON__V1__GUEST_SIGNS__INIT;
+	Gnomon__V1__GuestMemory memory = GNOMON__V1__GUEST_MEMORY__INIT;
+	struct gn_guest_signs kept = {0};
+	uint64_t now = 1000000;
+
+	assert_int_equal(gn_guest_signs_take(&kept, &guest, now), 0); /* none were read */
+	guest.signs = &signs;
+	assert_int_equal(gn_guest_signs_take(&kept, &guest, now), 0);
+	signs.log_errors = 2;
+	signs.log_text = (char *)"BUG: it broke";
+	signs.panic = true;
+	assert_int_equal(gn_guest_signs_take(&kept, &guest, now),
+	                 1u << GN_GUEST_SIGN_LOG | 1u << GN_GUEST_SIGN_PANIC);
+	signs.log_errors = 1;
+	assert_int_equal(gn_guest_signs_take(&kept, &guest, now + 1000000), 0);
+	assert_string_equal(kept.signs[GN_GUEST_SIGN_LOG].detail,
+	                    "3 errors in its log, the newest: BUG: it broke");
+	signs.log_errors = 0;
+	assert_int_equal(gn_guest_signs_take(&kept, &guest, now + 2000000), 0);
+	assert_true(gn_guest_sign_is_kept(&kept, GN_GUEST_SIGN_LOG, now + 2000000));
+	now += GN_GUEST_SIGN_KEPT_US + 1000000;
+	assert_false(gn_guest_sign_is_kept(&kept, GN_GUEST_SIGN_LOG, now));
+	assert_true(gn_guest_sign_is_kept(&kept, GN_GUEST_SIGN_PANIC, now)); /* seen 2 s later */
+	signs.log_errors = 1;
+	assert_int_equal(gn_guest_signs_take(&kept, &guest, now), 1u << GN_GUEST_SIGN_LOG);
+	assert_int_equal(kept.signs[GN_GUEST_SIGN_LOG].count, 1);
+
+	memory.available_bytes = 1ull << 30;
+	guest.memory = &memory;
+	signs.has_leak = true;
+	signs.leak_bytes_per_hour = 40 << 20; /* 960 MiB a day */
+	assert_false(gn_guest_signs_take(&kept, &guest, now) & 1u << GN_GUEST_SIGN_LEAK);
+	signs.leak_bytes_per_hour = 43 << 20;
+	assert_true(gn_guest_signs_take(&kept, &guest, now) & 1u << GN_GUEST_SIGN_LEAK);
+	signs.leak_bytes_per_hour = INT64_MIN; /* shrinks */
+	gn_guest_signs_take(&kept, &guest, now);
+}
+
 /* The same demand, once with an outage of the guest's figures, once without: what is forecast
  * afterwards differs by no more than the noise of the forecasts. */
 static int64_t highest_forecast(bool with_outage)
@@ -294,6 +335,7 @@ int main(void)
 {
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(signs_are_told_once_and_kept),
 	        ON_DISK(the_guests_figures_become_the_demand),
 	        ON_DISK(the_reason_names_what_is_wrong),
 	        ON_DISK(without_configuration_it_says_so),

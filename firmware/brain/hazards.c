@@ -15,7 +15,7 @@ struct head {
 	uint64_t checksum;
 };
 #define MAGIC   0x5a484e47u /* "GNHZ" */
-#define VERSION 1
+#define VERSION 2
 
 static uint64_t checksum(const uint8_t *byte, size_t size)
 {
@@ -136,14 +136,17 @@ static void take_network(const Gnomon__V1__NetworkSample *network, struct gn_haz
 	in->metrics[GN_HAZARD_HANDSHAKE] = mean_of(network->tcp_handshake, NULL);
 }
 
-static void take_guest(const Gnomon__V1__GuestSample *guest, struct gn_hazard_input *in)
+static void take_guest(const struct gn_vm *vm, const Gnomon__V1__GuestSample *guest,
+                       struct gn_hazard_input *in)
 {
+	/* Its clock stands still because somebody stopped it. */
+	bool is_paused = vm->state == GNOMON__V1__VM_STATE__PAUSED;
 	const Gnomon__V1__GuestSigns *signs = guest->signs;
 
 	if (!signs)
 		return;
 	in->has_guest = true;
-	in->clock_stopped_us = signs->clock_stopped_us;
+	in->clock_stopped_us = is_paused ? 0 : signs->clock_stopped_us;
 	in->stuck_threads = signs->stuck_threads;
 	in->log_errors = signs->log_errors;
 	in->oom_kills = signs->oom_kills;
@@ -191,7 +194,7 @@ void gn_hazards_sample(struct gn_brain *brain, struct gn_vm *vm, const Gnomon__V
 	if (sample->memory)
 		vm->has_balloon |= sample->memory->guest_reported;
 	if (sample->guest)
-		take_guest(sample->guest, &in);
+		take_guest(vm, sample->guest, &in);
 	if (sample->guest && !vm->has_balloon)
 		take_guest_memory(sample->guest, &in);
 	if (gn_hazard_vm_observe(vm->hazard, &in, brain->config->alerts.per_month * 256))

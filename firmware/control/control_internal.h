@@ -19,6 +19,8 @@ gn_channel_handler gn_control_create_vm, gn_control_delete_vm, gn_control_list_v
         gn_control_get_vm;
 /* guests.c */
 gn_channel_handler gn_control_get_guest;
+/* What is known of its kernel; NULL: nothing. The caller's. */
+Gnomon__V1__GuestSummary *gn_control_guest_summary(const struct gn_vm *vm);
 /* Who measures the demand of one of the VM's resources. */
 void gn_control_add_source(const struct gn_control *control, const struct gn_vm *vm,
                            enum gn_resource resource, Gnomon__V1__Demand *demand);

@@ -36,6 +36,43 @@ void gn_control_add_source(const struct gn_control *control, const struct gn_vm 
 	gn_message_set(&demand->source_reason, "%s", why);
 }
 
+static void add_signs(const struct gn_vm *vm, uint64_t now_us, Gnomon__V1__GuestSummary *out)
+{
+	for (unsigned i = 0; i < GN_N_GUEST_SIGNS; i++) {
+		Gnomon__V1__GuestSign *sign;
+
+		if (!gn_guest_sign_is_kept(&vm->guest_signs, (enum gn_guest_sign)i, now_us))
+			continue;
+		sign = GN_MESSAGE_NEW(Gnomon__V1__GuestSign, gnomon__v1__guest_sign__init);
+		gn_message_set(&sign->name, "%s", gn_guest_sign_name((enum gn_guest_sign)i));
+		gn_message_set(&sign->detail, "%s", vm->guest_signs.signs[i].detail);
+		sign->since_us = vm->guest_signs.signs[i].since_us;
+		sign->newest_us = vm->guest_signs.signs[i].newest_us;
+		GN_MESSAGE_APPEND(out->signs, out->n_signs, sign);
+	}
+}
+
+Gnomon__V1__GuestSummary *gn_control_guest_summary(const struct gn_vm *vm)
+{
+	const Gnomon__V1__GuestSample *guest = vm->guest ? vm->guest->guest : NULL;
+	Gnomon__V1__GuestSummary *out;
+
+	if (!guest)
+		return NULL;
+	out = GN_MESSAGE_NEW(Gnomon__V1__GuestSummary, gnomon__v1__guest_summary__init);
+	out->state = guest->state;
+	out->sampled_us = vm->guest_us;
+	gn_message_set(&out->reason, "%s", guest->reason);
+	gn_message_set(&out->kernel_release, "%s", guest->kernel_release);
+	for (size_t i = 0; i < guest->n_capabilities; i++)
+		if (!guest->capabilities[i]->available)
+			GN_MESSAGE_APPEND(out->missing, out->n_missing,
+			                  GN_MESSAGE_COPY(Gnomon__V1__GuestCapability,
+			                                  guest->capabilities[i]));
+	add_signs(vm, gn_time_now().wall_us, out);
+	return out;
+}
+
 static void set_note(const struct gn_control *control, const struct gn_vm *vm,
                      Gnomon__V1__Guest *out)
 {

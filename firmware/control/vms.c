@@ -92,6 +92,7 @@ Gnomon__V1__Vm *gn_control_vm_message(struct gn_control *control, const struct g
 	if (gn_view_process(control->p.view, vm->name))
 		out->process = GN_MESSAGE_COPY(Gnomon__V1__HostProcess,
 		                               gn_view_process(control->p.view, vm->name));
+	out->guest = gn_control_guest_summary(vm);
 	set_note(control, vm, out);
 	return out;
 }
@@ -110,6 +111,8 @@ void gn_control_get_vm(void *context, struct gn_channel_call *call, const Protob
 static void shorten(Gnomon__V1__Vm *vm, size_t n_vms)
 {
 	if (n_vms > 100) {
+		GN_MESSAGE_FREE(vm->guest);
+		vm->guest = NULL;
 		GN_MESSAGE_FREE(vm->policy);
 		vm->policy = NULL;
 	}

@@ -10,6 +10,7 @@
 #define QUIET_US     (60 * MINUTE_US) /* one event, one alarm */
 #define FAILED_AGAIN (10 * MINUTE_US)
 #define HUNG_US      MINUTE_US
+#define STOPPED_US   (MINUTE_US / 6)
 #define BELIEVE      4 /* times what was seen */
 #define SHARE_MEMORY 64
 
@@ -133,10 +134,27 @@ static void observe_network(struct gn_hazard_vm *vm, const struct gn_hazard_inpu
 	set(vm, GN_SIGN_RESETS, vm->reset_q24 * 4ll / 65536, in->now_us);
 }
 
+/* What the sign is made of, for describe_kernel(). */
+static void note_kernel(struct gn_hazard_vm *vm, const struct gn_hazard_input *in)
+{
+	if (level_at(vm, GN_SIGN_KERNEL, in->now_us) < 16) {
+		vm->n_log_errors = vm->n_oom_kills = 0;
+		vm->has_oops = vm->has_panic = vm->has_lockup = false;
+	}
+	vm->n_log_errors += in->log_errors;
+	vm->n_oom_kills += in->oom_kills;
+	vm->has_oops |= in->has_oops;
+	vm->has_panic |= in->has_panic;
+	vm->has_lockup |= in->has_lockup;
+}
+
 static void observe_guest(struct gn_hazard_vm *vm, const struct gn_hazard_input *in)
 {
-	bool stopped = in->clock_stopped_us >= HUNG_US / 6;
+	bool stopped = in->clock_stopped_us >= STOPPED_US;
 
+	note_kernel(vm, in);
+	vm->clock_stopped_us = in->clock_stopped_us;
+	vm->stuck_threads = in->stuck_threads;
 	set(vm, GN_SIGN_STUCK_TASKS,
 	    gn_min64((int64_t)(in->stuck_threads & INT32_MAX), 16) * 256 + (stopped ? 768 : 0),
 	    in->now_us);
@@ -288,6 +306,45 @@ static void describe_share(struct gn_text *text, uint32_t share_q24, const char 
 	gn_text_add(text, of);
 }
 
+static void describe_stuck(const struct gn_hazard_vm *vm, struct gn_text *text)
+{
+	if (vm->clock_stopped_us >= STOPPED_US) {
+		gn_text_add(text, "the guest's clock has stood still for ");
+		gn_text_add_duration(text, vm->clock_stopped_us);
+		return;
+	}
+	gn_text_add_int(text, (int64_t)(vm->stuck_threads & INT64_MAX));
+	gn_text_add(text, " threads of the guest are stuck in uninterruptible sleep");
+}
+
+static void add_part(struct gn_text *text, bool *is_first, const char *part)
+{
+	gn_text_add(text, *is_first ? "" : ", ");
+	gn_text_add(text, part);
+	*is_first = false;
+}
+
+static void describe_kernel(const struct gn_hazard_vm *vm, struct gn_text *text)
+{
+	bool is_first = true;
+
+	gn_text_add(text, "the guest's kernel: ");
+	if (vm->has_panic)
+		add_part(text, &is_first, "panic");
+	if (vm->has_oops)
+		add_part(text, &is_first, "oops");
+	if (vm->has_lockup)
+		add_part(text, &is_first, "soft lockup");
+	if (vm->n_oom_kills) {
+		add_part(text, &is_first, "processes killed for want of memory: ");
+		gn_text_add_int(text, (int64_t)(vm->n_oom_kills & INT64_MAX));
+	}
+	if (vm->n_log_errors || is_first) {
+		add_part(text, &is_first, "errors in its log: ");
+		gn_text_add_int(text, (int64_t)(vm->n_log_errors & INT64_MAX));
+	}
+}
+
 void gn_hazard_vm_describe(const struct gn_hazard_vm *vm, enum gn_sign sign, struct gn_text *text)
 {
 	switch (sign) {
@@ -310,10 +367,10 @@ void gn_hazard_vm_describe(const struct gn_hazard_vm *vm, enum gn_sign sign, str
 		describe_share(text, vm->reset_q24, " % of the connections are reset");
 		break;
 	case GN_SIGN_STUCK_TASKS:
-		gn_text_add(text, "tasks of the guest are stuck, or its clock stands still");
+		describe_stuck(vm, text);
 		break;
 	case GN_SIGN_KERNEL:
-		gn_text_add(text, "the guest's kernel reports errors");
+		describe_kernel(vm, text);
 		break;
 	case GN_SIGN_EXHAUSTION:
 		describe_memory(vm, text);

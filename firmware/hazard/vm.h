@@ -82,6 +82,10 @@ struct gn_hazard_vm {
 	int32_t worst_metric; /* of the newest anomaly; -1: none */
 	int32_t worst_latency;
 	uint64_t n_disk_errors;                /* since the sign was last quiet */
+	uint64_t n_log_errors, n_oom_kills;    /* the same */
+	bool has_oops, has_panic, has_lockup;  /* the same */
+	uint64_t clock_stopped_us;             /* newest */
+	uint64_t stuck_threads;                /* newest */
 	uint32_t retransmitted_q24, reset_q24; /* running shares */
 	struct gn_hazard_exam exams[GN_HAZARD_HORIZONS];
 };

@@ -27,6 +27,7 @@ static const cyaml_schema_field_t fields[] = {
         NUMBER(stale_ms),
         NUMBER(give_up_s),
         NUMBER(stuck_s),
+        NUMBER(leak_s),
         NUMBER(budget_us),
         NUMBER(budget_kib),
         CYAML_FIELD_END,
@@ -72,6 +73,7 @@ static int fill_defaults(struct gn_introspect_config *c)
 	set_number(&c->stale_ms, 1500);
 	set_number(&c->give_up_s, 60);
 	set_number(&c->stuck_s, 30);
+	set_number(&c->leak_s, 300);
 	set_number(&c->budget_us, 20000);
 	set_number(&c->budget_kib, 262144);
 	return err;
@@ -86,6 +88,7 @@ static int check_numbers(const struct gn_introspect_config *c, struct gn_status 
 	        {"stale_ms", c->stale_ms, 200, 600000},
 	        {"give_up_s", c->give_up_s, 1, 86400},
 	        {"stuck_s", c->stuck_s, 1, 86400},
+	        {"leak_s", c->leak_s, 10, 86400},
 	        {"budget_us", c->budget_us, 100, 1000000},
 	        {"budget_kib", c->budget_kib, 64, 16777216},
 	};

@@ -10,6 +10,7 @@
  *   stale_ms: 1500             a guest's clock may stand still that long, 200..600000
  *   give_up_s: 60              until a VM without a known kernel is UNSUPPORTED, 1..86400
  *   stuck_s: 30                a thread may sleep uninterruptibly that long, 1..86400
+ *   leak_s: 300                the growth of memory in use is told over that long, 10..86400
  *   budget_us: 20000           CPU time for one VM, per second; 100..1000000
  *   budget_kib: 262144         read of one VM's memory, per second; 64..16777216 */
 #ifndef GN_INTROSPECT_CONFIG_H
@@ -28,6 +29,7 @@ struct gn_introspect_config {
 	uint32_t stale_ms;
 	uint32_t give_up_s;
 	uint32_t stuck_s;
+	uint32_t leak_s;
 	uint32_t budget_us;
 	uint32_t budget_kib;
 };

@@ -99,6 +99,8 @@ static void hostile_process_numbers(void **state)
 /* ---- signs ------------------------------------------------------------------------------------
  */
 
+static const struct gn_signs_limits limits = {.stuck_us = 500000, .leak_us = 300000000};
+
 static void watches_the_clock(void **state)
 {
 	struct gn_signs signs = {.n_points = 0};
@@ -106,13 +108,13 @@ static void watches_the_clock(void **state)
 	struct gn_globals g = {.jiffies = 5};
 
 	walk.n_blocked = 0;
-	gn_signs_update(&signs, 1000, 10, &g, &walk, &found);
+	gn_signs_update(&signs, 1000, &limits, &g, &walk, &found);
 	assert_false(found.is_advancing);
 	assert_int_equal(found.stopped_us, 0);
-	gn_signs_update(&signs, 3000, 10, &g, &walk, &found);
+	gn_signs_update(&signs, 3000, &limits, &g, &walk, &found);
 	assert_int_equal(found.stopped_us, 2000);
 	g.jiffies = 6;
-	gn_signs_update(&signs, 4000, 10, &g, &walk, &found);
+	gn_signs_update(&signs, 4000, &limits, &g, &walk, &found);
 	assert_true(found.is_advancing);
 	assert_int_equal(found.stopped_us, 0);
 }
@@ -126,19 +128,19 @@ static void stuck_means_not_switched(void **state)
 	walk.n_blocked = 2;
 	walk.blocked[0] = (struct gn_blocked){.task = 1, .pid = 10, .start_ns = 3, .switches = 7};
 	walk.blocked[1] = (struct gn_blocked){.task = 2, .pid = 11, .start_ns = 4, .switches = 1};
-	gn_signs_update(&signs, 1000000, 500000, &g, &walk, &found);
+	gn_signs_update(&signs, 1000000, &limits, &g, &walk, &found);
 	assert_int_equal(found.n_stuck, 0);
 	walk.blocked[1].switches = 2; /* it ran in between */
-	gn_signs_update(&signs, 1600000, 500000, &g, &walk, &found);
+	gn_signs_update(&signs, 1600000, &limits, &g, &walk, &found);
 	assert_int_equal(found.n_stuck, 1);
 	assert_int_equal(found.stuck_pid, 10);
 	assert_int_equal(found.longest_sleep_us, 600000);
 	walk.blocked[0].start_ns = 99; /* another thread in the same place */
-	gn_signs_update(&signs, 2200000, 500000, &g, &walk, &found);
+	gn_signs_update(&signs, 2200000, &limits, &g, &walk, &found);
 	assert_int_equal(found.n_stuck, 1);
 	assert_int_equal(found.stuck_pid, 11);
 	walk.n_blocked = 0;
-	gn_signs_update(&signs, 9000000, 500000, &g, &walk, &found);
+	gn_signs_update(&signs, 9000000, &limits, &g, &walk, &found);
 	assert_int_equal(found.n_stuck, 0);
 }
 
@@ -152,7 +154,7 @@ static void slope_of_a_leak(void **state)
 	for (unsigned s = 0; s <= 1800; s += 1) {
 		g.available_pages = 90000 - s; /* a page a second, and noise */
 		g.available_pages += s % 20 < 10 ? 3 : 0;
-		gn_signs_update(&signs, 1000000ull * (s + 1), 1, &g, &walk, &found);
+		gn_signs_update(&signs, 1000000ull * (s + 1), &limits, &g, &walk, &found);
 		if (s < 290)
 			assert_false(found.has_slope);
 	}
@@ -161,7 +163,7 @@ static void slope_of_a_leak(void **state)
 	                3600 * 4096 * 102ull / 100);
 	for (unsigned i = 0; i < 200; i++) {
 		g.available_pages = i % 2 ? 0 : UINT64_MAX;
-		gn_signs_update(&signs, 1000000ull * (2000 + 20 * i), 1, &g, &walk, &found);
+		gn_signs_update(&signs, 1000000ull * (2000 + 20 * i), &limits, &g, &walk, &found);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_COUNT_BITS 20
+#define BURST_NS       10000000u
 #define MAX_STEPS      (1u << 17) /* descriptors looked at in one call */
 #define MAX_SIZE_BITS  28
 #define STATE_SHIFT    62
@@ -127,17 +128,29 @@ static bool is_supported(const struct gn_kernel *k)
 	return k->symbols.has[GN_SYM_prb];
 }
 
+/* What a person should read of several: the worst, of equals the newest; but the first line of a
+ * burst says what happened and the others how ("BUG: ...", then registers and a trace). */
+static bool tells_more(const struct record *record, const struct gn_klog_news *news)
+{
+	if (!news->n_errors || record->level < news->level)
+		return true;
+	return record->level == news->level && record->at_ns > news->newest_ns + BURST_NS;
+}
+
 static void take(const struct gn_kernel *k, const struct ring *r, uint64_t id,
                  const struct record *record, struct gn_klog_news *news)
 {
 	news->n_records++;
 	if (record->facility != 0 || record->level > GN_KLOG_ERROR)
 		return;
+	if (tells_more(record, news)) {
+		if (!read_text(k, r, id, record, news->text))
+			strcpy(news->text, "(overwritten while it was read)");
+		news->level = record->level;
+		news->at_ns = record->at_ns;
+	}
 	news->n_errors++;
-	if (!read_text(k, r, id, record, news->text))
-		strcpy(news->text, "(overwritten while it was read)");
-	news->level = record->level;
-	news->at_ns = record->at_ns;
+	news->newest_ns = record->at_ns;
 }
 
 /* Ids are numbers of 62 bits. */

@@ -17,9 +17,10 @@ struct gn_klog {
 
 struct gn_klog_news {
 	uint64_t n_records;
-	uint64_t n_errors; /* at level error or worse */
-	uint64_t n_lost;   /* overwritten before they were read */
-	/* The newest error. */
+	uint64_t n_errors;  /* at level error or worse */
+	uint64_t n_lost;    /* overwritten before they were read */
+	uint64_t newest_ns; /* of the newest error, since boot */
+	/* The worst error; of equals the newest, of a burst its first line. */
 	char text[GN_KLOG_TEXT + 1];
 	uint8_t level;
 	uint64_t at_ns; /* since boot */

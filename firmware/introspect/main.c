@@ -123,7 +123,7 @@ static int read_dump(const struct options *o, struct gn_memory *memory)
 	        .period_us = o->period_us,
 	        .n_top = 10,
 	        .max_processes = GN_WALK_MAX,
-	        .stuck_us = 30000000,
+	        .limits = {.stuck_us = 30000000, .leak_us = 300000000},
 	        .is_frozen = true,
 	};
 	struct gn_observer *observer;

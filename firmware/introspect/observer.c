@@ -294,7 +294,7 @@ static void fill_signs(struct gn_observer *o, uint64_t now_us, struct gn_report 
 	struct gn_klog_news news;
 	const struct gn_globals *g = &o->globals;
 
-	gn_signs_update(&o->signs, now_us, o->config.stuck_us, g, &o->walk, &found);
+	gn_signs_update(&o->signs, now_us, &o->config.limits, g, &o->walk, &found);
 	r->is_fresh = found.is_advancing;
 	r->clock_stopped_us = found.stopped_us;
 	r->n_stuck = found.n_stuck;

@@ -13,14 +13,15 @@
 
 #include "firmware/introspect/globals.h"
 #include "firmware/introspect/report.h"
+#include "firmware/introspect/signs.h"
 
 struct gn_observer_config {
 	uint64_t period_us;
 	unsigned n_top; /* 0..GN_TOP_MAX_N */
 	uint32_t max_processes;
-	uint64_t stale_us;     /* default 1.5 s */
-	uint64_t give_up_us;   /* default 60 s */
-	uint64_t stuck_us;     /* default 30 s */
+	uint64_t stale_us;   /* default 1.5 s */
+	uint64_t give_up_us; /* default 60 s */
+	struct gn_signs_limits limits;
 	uint64_t budget_us;    /* CPU time per second of wall time; 0: no limit */
 	uint64_t budget_bytes; /* read per second of wall time; 0: no limit */
 	bool is_frozen;        /* a dump: its clock never moves */

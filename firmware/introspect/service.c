@@ -324,7 +324,7 @@ static void copy_config(struct gn_introspect_service *s)
 	        .max_processes = c->max_processes,
 	        .stale_us = c->stale_ms * 1000ull,
 	        .give_up_us = c->give_up_s * 1000000ull,
-	        .stuck_us = c->stuck_s * 1000000ull,
+	        .limits = {.stuck_us = c->stuck_s * 1000000ull, .leak_us = c->leak_s * 1000000ull},
 	        .budget_us = c->budget_us,
 	        .budget_bytes = c->budget_kib * 1024ull,
 	};

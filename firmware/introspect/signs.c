@@ -53,11 +53,11 @@ static void watch_sleepers(struct gn_signs *s, uint64_t now_us, uint64_t limit_u
 
 /* ---- leak ------------------------------------------------------------------------------------ */
 
-static void add_point(struct gn_signs *s, uint64_t now_us, uint64_t used_pages)
+static void add_point(struct gn_signs *s, uint64_t now_us, uint64_t step_us, uint64_t used_pages)
 {
 	unsigned last = (s->n_points + GN_SIGNS_LEAK_POINTS - 1) % GN_SIGNS_LEAK_POINTS;
 
-	if (s->n_points && now_us - s->points[last].at_us < GN_SIGNS_LEAK_STEP_US)
+	if (s->n_points && now_us - s->points[last].at_us < step_us)
 		return;
 	s->points[s->n_points % GN_SIGNS_LEAK_POINTS].at_us = now_us;
 	s->points[s->n_points % GN_SIGNS_LEAK_POINTS].used_pages = used_pages;
@@ -65,7 +65,7 @@ static void add_point(struct gn_signs *s, uint64_t now_us, uint64_t used_pages)
 }
 
 /* Least squares over the points, relative to the oldest one; milliseconds and pages. */
-static bool slope(const struct gn_signs *s, int64_t *bytes_per_hour)
+static bool slope(const struct gn_signs *s, uint64_t least_us, int64_t *bytes_per_hour)
 {
 	unsigned n = s->n_points < GN_SIGNS_LEAK_POINTS ? s->n_points : GN_SIGNS_LEAK_POINTS;
 	unsigned first = s->n_points - n;
@@ -86,25 +86,25 @@ static bool slope(const struct gn_signs *s, int64_t *bytes_per_hour)
 	}
 	below = n * sum_xx - sum_x * sum_x;
 	above = n * sum_xy - sum_x * sum_y;
-	if (span_us < GN_SIGNS_LEAK_MIN_US || below <= 0)
+	if (span_us < least_us || below <= 0)
 		return false;
 	*bytes_per_hour = (int64_t)(above * (int64_t)GN_PAGE_SIZE * HOUR_S * 1000 / below);
 	return true;
 }
 
-void gn_signs_update(struct gn_signs *s, uint64_t now_us, uint64_t stuck_limit_us,
+void gn_signs_update(struct gn_signs *s, uint64_t now_us, const struct gn_signs_limits *limits,
                      const struct gn_globals *globals, const struct gn_walk *walk,
                      struct gn_signs_found *out)
 {
 	memset(out, 0, sizeof *out);
 	watch_clock(s, now_us, globals->jiffies, out);
-	watch_sleepers(s, now_us, stuck_limit_us, walk, out);
+	watch_sleepers(s, now_us, limits->stuck_us, walk, out);
 	if (globals->has_memory) {
 		uint64_t used = globals->total_pages > globals->available_pages
 		                        ? globals->total_pages - globals->available_pages
 		                        : 0;
 
-		add_point(s, now_us, used);
-		out->has_slope = slope(s, &out->leak_bytes_per_hour);
+		add_point(s, now_us, limits->leak_us / GN_SIGNS_LEAK_STEPS, used);
+		out->has_slope = slope(s, limits->leak_us, &out->leak_bytes_per_hour);
 	}
 }

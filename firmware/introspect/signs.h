@@ -7,9 +7,13 @@
 #include "firmware/introspect/globals.h"
 #include "firmware/introspect/walk.h"
 
-#define GN_SIGNS_LEAK_POINTS  64
-#define GN_SIGNS_LEAK_STEP_US 10000000u  /* between two points */
-#define GN_SIGNS_LEAK_MIN_US  300000000u /* a slope needs that much time */
+#define GN_SIGNS_LEAK_POINTS 64
+#define GN_SIGNS_LEAK_STEPS  30 /* a slope needs that many, over the span that it needs */
+
+struct gn_signs_limits {
+	uint64_t stuck_us; /* a thread may sleep uninterruptibly that long */
+	uint64_t leak_us;  /* a slope needs so much time */
+};
 
 struct gn_signs_sleeper {
 	uint64_t task;
@@ -41,7 +45,7 @@ struct gn_signs_found {
 	int64_t leak_bytes_per_hour; /* growth of memory in use; least squares */
 };
 
-void gn_signs_update(struct gn_signs *signs, uint64_t now_us, uint64_t stuck_limit_us,
+void gn_signs_update(struct gn_signs *signs, uint64_t now_us, const struct gn_signs_limits *limits,
                      const struct gn_globals *globals, const struct gn_walk *walk,
                      struct gn_signs_found *out);
 

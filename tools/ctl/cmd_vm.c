@@ -188,6 +188,24 @@ static void print_volumes(const Gnomon__V1__Vm *vm)
 	gn_table_print(table);
 }
 
+static void print_guest(const Gnomon__V1__GuestSummary *g)
+{
+	char since[GN_FORMAT_SIZE], newest[GN_FORMAT_SIZE];
+
+	gn_output_field("guest", "%s%s%s%s%s", gn_text_guest_state(g->state),
+	                g->kernel_release[0] ? ", Linux " : "", g->kernel_release,
+	                g->reason[0] ? ": " : "", g->reason);
+	for (size_t i = 0; i < g->n_missing; i++)
+		gn_output_field("  without", "%s: %s", g->missing[i]->name, g->missing[i]->reason);
+	for (size_t i = 0; i < g->n_signs; i++)
+		gn_output_field("  sign", "%s: %s (first %s, last %s)", g->signs[i]->name,
+		                g->signs[i]->detail,
+		                gn_format_when(g->signs[i]->since_us, gn_clock_wall_us(), since,
+		                               sizeof since),
+		                gn_format_when(g->signs[i]->newest_us, gn_clock_wall_us(), newest,
+		                               sizeof newest));
+}
+
 static void print_vm(const Gnomon__V1__Vm *vm)
 {
 	const Gnomon__V1__Allocation *a = vm->allocation;
@@ -209,6 +227,8 @@ static void print_vm(const Gnomon__V1__Vm *vm)
 		        vm->process->pid, vm->process->threads,
 		        gn_format_duration(vm->process->cpu_ns / 1000, text, sizeof text),
 		        gn_format_duration(vm->process->run_delay_ns / 1000, most, sizeof most));
+	if (vm->guest)
+		print_guest(vm->guest);
 	if (vm->note[0])
 		gn_output_field("note", "%s", vm->note);
 	if (vm->n_demands)

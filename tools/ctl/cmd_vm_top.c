@@ -14,6 +14,7 @@
 #include "tools/ctl/output.h"
 #include "tools/ctl/screen.h"
 #include "tools/ctl/table.h"
+#include "tools/ctl/text.h"
 
 #define CPUS_SHOWN 16
 
@@ -59,15 +60,6 @@ static int compare(const void *a, const void *b, void *order)
 }
 
 /* ---- the head ----------------------------------------------------------------------------- */
-
-/* protobuf enums in words, without their prefix. */
-static const char *state_name(Gnomon__V1__GuestState state)
-{
-	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
-	        &gnomon__v1__guest_state__descriptor, (int)state);
-
-	return value ? value->name + strlen("GUEST_STATE_") : "?";
-}
 
 static void write_cpu(const Gnomon__V1__GuestCpu *c, FILE *out)
 {
@@ -139,7 +131,7 @@ static void write_head(const Gnomon__V1__Guest *guest, FILE *out)
 	const Gnomon__V1__GuestSample *g = guest->sample;
 	char text[GN_FORMAT_SIZE];
 
-	fprintf(out, "%s  %s", guest->vm, g ? state_name(g->state) : "UNKNOWN");
+	fprintf(out, "%s  %s", guest->vm, g ? gn_text_guest_state(g->state) : "UNKNOWN");
 	if (g && g->kernel_release[0])
 		fprintf(out, "  Linux %s", g->kernel_release);
 	if (g)

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Four texts may be in use at once, for one printf. */
 static const char *lower(const ProtobufCEnumDescriptor *descriptor, int value)
@@ -25,6 +26,14 @@ static const char *lower(const ProtobufCEnumDescriptor *descriptor, int value)
 const char *gn_text_vm_state(Gnomon__V1__VmState state)
 {
 	return lower(&gnomon__v1__vm_state__descriptor, (int)state);
+}
+
+const char *gn_text_guest_state(Gnomon__V1__GuestState state)
+{
+	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
+	        &gnomon__v1__guest_state__descriptor, (int)state);
+
+	return value ? value->name + strlen("GUEST_STATE_") : "?";
 }
 
 const char *gn_text_mode(Gnomon__V1__Mode mode)

@@ -6,6 +6,8 @@
 #include "tools/ctl/table.h"
 
 const char *gn_text_vm_state(Gnomon__V1__VmState state);
+/* "READY" ... */
+const char *gn_text_guest_state(Gnomon__V1__GuestState state);
 const char *gn_text_mode(Gnomon__V1__Mode mode);
 const char *gn_text_plan_state(Gnomon__V1__Plan__State state);
 const char *gn_text_alert_state(Gnomon__V1__Alert__State state);
