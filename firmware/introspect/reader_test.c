@@ -349,7 +349,8 @@ static void reads_new_lines_once(void **state)
 	assert_int_equal(gn_klog_read(&kernel, &log, 1000, &news), 0);
 	assert_int_equal(news.n_records, GN_IMAGE_LOG_LINES);
 	assert_int_equal(news.n_errors, 4);
-	assert_string_equal(news.text, "line 0?....."); /* the worst; lines have their number's level */
+	assert_string_equal(news.text,
+	                    "line 0?....."); /* the worst; lines have their number's level */
 	assert_int_equal(news.level, 0);
 	assert_int_equal(news.at_ns, 1000 * 40);
 	assert_int_equal(gn_klog_read(&kernel, &log, 1000, &news), 0);
