@@ -14,14 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
 #include "dataplane/guard/guard.h"
 #include "dataplane/guard/message.h"
+#include "dataplane/guard/socket.h"
 #include "dataplane/ram/ram.h"
 
 #define CONFIG_SIZE 256u
@@ -394,29 +394,6 @@ static void leave_registry(struct gn_blk *blk)
 	gn_mutex_unlock(&registry_lock);
 }
 
-/* Removes the socket that a killed process left behind. */
-static int remove_stale(const char *path, struct gn_status *status)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd, err;
-
-	if (access(path, F_OK) != 0)
-		return 0;
-	snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	err = connect(fd, (struct sockaddr *)&addr, sizeof addr);
-	close(fd);
-	if (err == 0) {
-		gn_status_set(status, GN_FAILED_PRECONDITION,
-		              "socket '%s' is served by another process; stop that one first",
-		              path);
-		return -EADDRINUSE;
-	}
-	return unlink(path) ? -errno : 0;
-}
-
 static uint64_t features_of(const struct gn_blk *blk)
 {
 	uint64_t features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
@@ -439,6 +416,8 @@ static int listen_on(struct gn_blk *blk, struct gn_status *status)
 	        1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_CONFIG |
 	        1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
 	const char *path = blk->socket_path;
+	mode_t mask;
+	int err;
 
 	if (rte_vhost_driver_register(path, 0) != 0)
 		return gn_status_set(
@@ -448,9 +427,13 @@ static int listen_on(struct gn_blk *blk, struct gn_status *status)
 		        path);
 	if (rte_vhost_driver_set_features(path, features_of(blk)) == 0 &&
 	    rte_vhost_driver_set_protocol_features(path, protocol) == 0 &&
-	    rte_vhost_driver_callback_register(path, &device_ops) == 0 &&
-	    rte_vhost_driver_start(path) == 0)
-		return 0;
+	    rte_vhost_driver_callback_register(path, &device_ops) == 0) {
+		mask = umask(0077); /* who may connect may read and write the disk */
+		err = rte_vhost_driver_start(path);
+		umask(mask);
+		if (!err)
+			return 0;
+	}
 	rte_vhost_driver_unregister(path);
 	return gn_status_set(status, GN_UNAVAILABLE,
 	                     "socket '%s' cannot be listened on; see that its directory exists and "
@@ -460,14 +443,10 @@ static int listen_on(struct gn_blk *blk, struct gn_status *status)
 
 int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status)
 {
-	int err = remove_stale(blk->socket_path, status);
+	int err = gn_guard_clear_socket(blk->socket_path, status);
 
-	if (err) {
-		if (err != -EADDRINUSE)
-			gn_status_set(status, gn_code_from_errno(err), "socket '%s': %s",
-			              blk->socket_path, strerror(-err));
+	if (err)
 		return err;
-	}
 	err = enter_registry(blk);
 	if (err)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a volume");

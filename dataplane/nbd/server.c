@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "dataplane/guard/socket.h"
 #include "dataplane/nbd/internal.h"
 #include "dataplane/nbd/tls.h"
 
@@ -28,25 +29,6 @@ static int bad_address(const char *listen, struct gn_status *status)
 	                     listen);
 }
 
-/* Removes the socket that a killed process left behind. */
-static int remove_stale(const struct sockaddr_un *addr, struct gn_status *status)
-{
-	int fd, err;
-
-	if (access(addr->sun_path, F_OK) != 0)
-		return 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	err = connect(fd, (const struct sockaddr *)addr, sizeof *addr) ? errno : 0;
-	close(fd);
-	if (err == ECONNREFUSED)
-		return unlink(addr->sun_path) ? -errno : 0;
-	gn_status_set(status, GN_ALREADY_EXISTS,
-	              "'%s' is in use by another program; choose another listen", addr->sun_path);
-	return -EADDRINUSE;
-}
-
 static int listen_unix(struct gn_nbd_listener *listener, const char *path, struct gn_status *status)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -59,7 +41,7 @@ static int listen_unix(struct gn_nbd_listener *listener, const char *path, struc
 		        "the socket '%.120s' must be absolute and at most %zu bytes long", path,
 		        sizeof addr.sun_path - 1);
 	strcpy(addr.sun_path, path);
-	err = remove_stale(&addr, status);
+	err = gn_guard_clear_socket(path, status);
 	if (err)
 		return err;
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

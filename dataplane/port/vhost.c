@@ -21,6 +21,7 @@
 #include "dataplane/graph/graph.h"
 #include "dataplane/guard/guard.h"
 #include "dataplane/guard/message.h"
+#include "dataplane/guard/socket.h"
 #include "dataplane/ram/ram.h"
 #include "firmware/core/mutex.h"
 
@@ -360,35 +361,14 @@ static const struct rte_vhost_device_ops vhost_callbacks = {
 	 1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_HOST_UFO |                           \
 	 1ull << VIRTIO_F_RING_PACKED)
 
-/* A socket file that nobody listens on was left by a process that was killed. */
-static bool is_live(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool live;
-
-	strcpy(address.sun_path, path);
-	live = fd >= 0 &&
-	       (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN);
-	if (fd >= 0)
-		close(fd);
-	return live;
-}
-
 static int listen_on(struct vhost_port *v, struct gn_status *status)
 {
 	const char *path = v->socket_path;
-	struct stat st;
 	mode_t mask;
-	int err;
+	int err = gn_guard_clear_socket(path, status);
 
-	if (is_live(path))
-		return gn_status_set(status, GN_ALREADY_EXISTS,
-		                     "another process listens on '%s'; stop it, or give this port "
-		                     "another socket_path",
-		                     path);
-	if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
+	if (err)
+		return err;
 	if (rte_vhost_driver_register(path, RTE_VHOST_USER_LINEARBUF_SUPPORT |
 	                                            RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS) != 0)
 		return gn_status_set(
