@@ -66,7 +66,7 @@ struct gnomond {
 	struct gn_watch watch;
 	struct gn_control *control;
 	struct gn_channel_tls shim_tls;
-	bool shim_was_connected, dataplane_was_connected;
+	bool shim_was_connected, dataplane_was_connected, libvirt_was_silent;
 };
 
 /* ---- what one part tells another ------------------------------------------------------- */
@@ -165,6 +165,20 @@ static void note_connection(struct gnomond *g, const struct gn_peer *peer, const
 	              connected ? "is connected" : gn_peer_error(peer));
 }
 
+/* The shim lives and tells so, but libvirtd on its host does not answer it. */
+static void note_libvirt(struct gnomond *g)
+{
+	bool silent = g->brain->host && !g->brain->host->connected;
+
+	if (silent == g->libvirt_was_silent)
+		return;
+	g->libvirt_was_silent = silent;
+	gn_brain_tell(g->brain, silent ? "alert" : "peer.connected", "libvirt", "%s",
+	              silent ? "does not answer the host's shim: nothing can be observed or "
+	                       "changed until it does; look at libvirtd on the host"
+	                     : "answers again");
+}
+
 static void tick_store(struct gnomond *g, struct gn_time now)
 {
 	struct gn_status note;
@@ -194,6 +208,7 @@ static void on_period(void *context)
 	tick_store(g, now);
 	note_connection(g, g->shim, "shim", &g->shim_was_connected);
 	note_connection(g, g->dataplane, "dataplane", &g->dataplane_was_connected);
+	note_libvirt(g);
 }
 
 /* ---- making --------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@
 #define GN_PROTO_CHANNEL_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <protobuf-c/protobuf-c.h>
 #include "firmware/core/status.h"
@@ -95,6 +96,9 @@ void gn_channel_client_process(struct gn_channel_client *client);
 /* 0 when the peer is connected, else -ECONNREFUSED and a sentence that says to whom, for
  * how long and most likely why not. For status displays; calls need not ask first. */
 int gn_channel_client_check(const struct gn_channel_client *client, struct gn_status *status);
+/* Whether the status of the call that ended last (within a callback: its own) came from the peer.
+ * DEADLINE_EXCEEDED and UNAVAILABLE can: from a peer that is there but waits for another. */
+bool gn_channel_client_heard(const struct gn_channel_client *client);
 /* Calls that still wait are answered CANCELLED, within this call. Not from a callback. NULL
  * is fine. */
 void gn_channel_client_destroy(struct gn_channel_client *client);

@@ -65,6 +65,7 @@ struct gn_channel_client {
 	uint64_t n_ids;
 	unsigned n_silent; /* calls in a row that timed out with no reply between them */
 	bool closing;
+	bool heard; /* the call that is being ended has a reply */
 };
 
 /* ---- nng's side ------------------------------------------------------------------ */
@@ -235,8 +236,14 @@ static void finish(struct call *call)
 	else
 		explain_failure(call, &status);
 	unlink_call(call);
+	call->client->heard = call->reply != NULL;
 	deliver(call, &status, reply);
 	free_call(call);
+}
+
+bool gn_channel_client_heard(const struct gn_channel_client *client)
+{
+	return client->heard;
 }
 
 static void finish_all(struct gn_channel_client *client)

@@ -62,8 +62,12 @@ static void delete_port(void *context, struct gn_channel_call *call,
 {
 	struct gn_status status;
 
-	gn_status_set(&status, GN_NOT_FOUND, "there is no port '%s'",
-	              ((const Gnomon__V1__NameRequest *)request)->name);
+	const char *name = ((const Gnomon__V1__NameRequest *)request)->name;
+
+	if (strcmp(name, "ports/slow") == 0)
+		gn_status_set(&status, GN_DEADLINE_EXCEEDED, "'%s' is not ready yet", name);
+	else
+		gn_status_set(&status, GN_NOT_FOUND, "there is no port '%s'", name);
 	gn_channel_fail(call, &status);
 }
 
@@ -300,7 +304,24 @@ static void test_silent_handler_ends_by_deadline(void **state)
 	assert_int_equal(status.code, GN_DEADLINE_EXCEEDED);
 	assert_non_null(strstr(status.message, "Dataplane/CreateVolume"));
 	assert_non_null(strstr(status.message, fixture->url));
+	assert_false(gn_channel_client_heard(fixture->client));
 	assert_int_equal(call_port(fixture->client, "ports/a", 5 * SECOND_US, &status), 0);
+	assert_true(gn_channel_client_heard(fixture->client));
+}
+
+/* The peer waits for another and says so: its own words, not its silence. */
+static void test_a_peer_that_says_it_is_late_is_heard(void **state)
+{
+	struct fixture *fixture = *state;
+	Gnomon__V1__NameRequest request = GNOMON__V1__NAME_REQUEST__INIT;
+	struct gn_status status = {0};
+	ProtobufCMessage *reply = NULL;
+
+	request.name = (char *)"ports/slow";
+	assert_int_equal(gn_channel_client_call_sync(fixture->client, SERVICE, 2, &request.base,
+	                                             5 * SECOND_US, &reply, &status),
+	                 -ETIMEDOUT);
+	assert_true(gn_channel_client_heard(fixture->client));
 }
 
 static void test_bad_timeouts(void **state)
@@ -948,6 +969,7 @@ int main(void)
 	        CASE(oversized_request_is_not_sent),
 	        CASE(oversized_reply_is_an_error),
 	        CASE(silent_handler_ends_by_deadline),
+	        CASE(a_peer_that_says_it_is_late_is_heard),
 	        CASE(bad_timeouts),
 	        CASE(thousands_at_once),
 	        CASE(too_many_waiting_are_told),

@@ -44,16 +44,17 @@ int gn_peer_create(const char *name, const char *url, const struct gn_channel_tl
 	return 0;
 }
 
-/* Any answer but these shows that the peer lives. */
+/* Of what was sent, only these leave open whether the peer lives; and not even they do when they
+ * are its own words, about what it waits for itself. */
 static bool is_absence(enum gn_code code)
 {
 	return code == GN_UNAVAILABLE || code == GN_DEADLINE_EXCEEDED || code == GN_CANCELLED ||
 	       code == GN_UNAUTHENTICATED;
 }
 
-static void note_outcome(struct gn_peer *peer, const struct gn_status *status)
+static void note_outcome(struct gn_peer *peer, const struct gn_status *status, bool heard)
 {
-	bool reached = !is_absence(status->code);
+	bool reached = heard || !is_absence(status->code);
 
 	if (reached && !peer->connected)
 		peer->epoch++;
@@ -62,13 +63,19 @@ static void note_outcome(struct gn_peer *peer, const struct gn_status *status)
 		peer->error = *status;
 }
 
+static void end(struct call *call, const struct gn_status *status, const ProtobufCMessage *reply,
+                bool heard)
+{
+	note_outcome(call->peer, status, heard);
+	call->done(call->context, status, reply);
+	free(call);
+}
+
 static void on_done(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
 {
 	struct call *call = context;
 
-	note_outcome(call->peer, status);
-	call->done(call->context, status, reply);
-	free(call);
+	end(call, status, reply, gn_channel_client_heard(call->peer->client));
 }
 
 /* A name that is not in the service is a bug. */
@@ -106,7 +113,7 @@ void gn_peer_tick(struct gn_peer *peer)
 	while (call) {
 		struct call *next = call->next;
 
-		on_done(call, &call->status, NULL);
+		end(call, &call->status, NULL, false);
 		call = next;
 	}
 }

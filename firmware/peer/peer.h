@@ -2,7 +2,7 @@
  *
  * Covers a channel client: every call is answered exactly once, later, also when it could
  * not even be sent; and the peer knows whether it was reached lately and why not. Until
- * the first answer it counts as not connected. One thread. */
+ * the first answer, whatever it says, it counts as not connected. One thread. */
 #ifndef GN_PEER_H
 #define GN_PEER_H
 
