@@ -334,8 +334,8 @@ void gn_brain_set_policy(struct gn_brain *brain, struct gn_vm *vm, enum gn_polic
 	vm->policy_stored = true;
 	save_policy(brain, vm);
 	if (before != mode)
-		gn_brain_tell(brain, "mode", vm->name, "%s: mode is now %s, was %s", vm->name,
-		              names[mode], names[before]);
+		gn_brain_tell(brain, "mode", vm->name, "mode is now %s, was %s", names[mode],
+		              names[before]);
 }
 
 /* ---- taking over what is stored ------------------------------------------------------- */

@@ -87,6 +87,7 @@ static void tell_host(uint32_t cpus)
 struct model {
 	uint64_t cpu_ns;
 	uint32_t vcpus;
+	uint64_t ballooned; /* bytes that its balloon took of 512 MiB */
 };
 
 /* One second passes: vms/a uses 'milli', libvirt reports. */
@@ -100,7 +101,7 @@ static void second(struct model *m, int64_t milli)
 	m->cpu_ns += (uint64_t)milli * S;
 	allocation.vcpus = m->vcpus;
 	allocation.vcpus_maximum = 4;
-	allocation.memory_bytes = 512 * MIB;
+	allocation.memory_bytes = 512 * MIB - m->ballooned;
 	allocation.memory_maximum_bytes = 1024 * MIB;
 	vm.name = (char *)"vms/a";
 	vm.state = GNOMON__V1__VM_STATE__RUNNING;
@@ -163,6 +164,59 @@ static void a_periodic_spike_is_seen_before_it_comes(void **state)
 	/* The guest reports no memory figures: shown, never acted upon. */
 	assert_true(vm->series[GN_RESOURCE_MEMORY].newest.estimated);
 	assert_int_equal(vm->series[GN_RESOURCE_MEMORY].decision.verdict, GN_POLICY_KEEP);
+}
+
+struct told {
+	unsigned n;
+	char newest[256];
+};
+
+static void on_event(void *context, const Gnomon__V1__Event *event)
+{
+	struct told *told = context;
+
+	if (strcmp(event->kind, "vm.allocation") != 0)
+		return;
+	told->n++;
+	snprintf(told->newest, sizeof told->newest, "%s", event->text);
+}
+
+static void a_balloon_that_drifts_changes_nothing(void **state)
+{
+	struct model m = {.vcpus = 1};
+	struct told told = {0};
+	const struct gn_series *memory = &gn_brain_vm(brain, "vms/a")->series[GN_RESOURCE_MEMORY];
+	unsigned i;
+
+	brain->listener = (struct gn_brain_listener){.context = &told, .event = on_event};
+	tell_host(4);
+	run(&m, 2);
+	for (i = 0; i < 60; i++) {
+		m.ballooned = i % 7 * MIB;
+		run(&m, 1);
+	}
+	assert_int_equal(told.n, 0);
+	assert_int_equal(memory->changed_us, 0); /* and the cooldown is not begun anew */
+	/* On its way for ten seconds: told once, when it rests. */
+	for (i = 1; i <= 10; i++) {
+		m.ballooned = i * 16 * MIB;
+		run(&m, 1);
+	}
+	assert_int_equal(told.n, 0);
+	assert_int_equal(memory->changed_us, gn_fake_now_us);
+	run(&m, 1);
+	assert_int_equal(told.n, 1);
+	assert_string_equal(told.newest, "memory of vms/a changed from 512 MiB to 352 MiB");
+	/* A drift that goes on and on is a change at last. */
+	for (i = 1; i <= 9; i++) {
+		m.ballooned += MIB;
+		run(&m, 1);
+	}
+	assert_int_equal(told.n, 2);
+	m.vcpus = 2;
+	run(&m, 2);
+	assert_int_equal(told.n, 3);
+	assert_non_null(strstr(told.newest, "CPU of vms/a changed from 1 vCPU to 2 vCPU"));
 }
 
 static void what_was_learnt_survives_an_end_and_a_kill(void **state)
@@ -431,6 +485,7 @@ int main(void)
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	        ON_DISK(a_periodic_spike_is_seen_before_it_comes),
+	        ON_DISK(a_balloon_that_drifts_changes_nothing),
 	        ON_DISK(what_was_learnt_survives_an_end_and_a_kill),
 	        ON_DISK(other_settings_need_another_predictor),
 	        ON_DISK(a_clock_that_steps_back_stops_nothing),

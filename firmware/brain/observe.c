@@ -164,18 +164,28 @@ void gn_brain_note_changed(struct gn_brain *brain, struct gn_vm *vm, enum gn_res
 	gn_brain_save_changed(brain, vm, resource);
 }
 
-static void tell_change(struct gn_brain *brain, struct gn_vm *vm, struct gn_series *series,
-                        int64_t before)
+static void tell_change(struct gn_brain *brain, struct gn_vm *vm, struct gn_series *series)
 {
 	char text[96];
 	struct gn_text was_and_is;
 
 	gn_text_init(&was_and_is, text, sizeof text);
-	gn_resource_add_value(&was_and_is, series->resource, before);
+	gn_resource_add_value(&was_and_is, series->resource, series->told);
 	gn_text_add(&was_and_is, " to ");
 	gn_resource_add_value(&was_and_is, series->resource, series->newest.allocated);
 	gn_brain_tell(brain, "vm.allocation", vm->name, "%s of %s changed from %s",
 	              gn_resource_label(series->resource), vm->name, text);
+	series->told = series->newest.allocated;
+}
+
+/* 'before' had the sample before, 'changed_from' is the allocation that stood before it. */
+static void note_allocation(struct gn_brain *brain, struct gn_vm *vm, struct gn_series *series,
+                            int64_t before, int64_t changed_from, struct gn_time now)
+{
+	if (changed_from && changed_from != series->allocated)
+		gn_brain_note_changed(brain, vm, series->resource, now);
+	if (gn_series_allocation_is_news(series, before))
+		tell_change(brain, vm, series);
 }
 
 void gn_brain_observe(struct gn_brain *brain, struct gn_vm *vm, const struct gn_demand *demand,
@@ -186,7 +196,7 @@ void gn_brain_observe(struct gn_brain *brain, struct gn_vm *vm, const struct gn_
 	for (i = 1; i < GN_RESOURCE_END; i++) {
 		const struct gn_demand_value *value = &demand->values[i];
 		struct gn_series *series = &vm->series[i];
-		int64_t before = series->seen ? series->newest.allocated : 0;
+		int64_t before = series->newest.allocated, changed_from = series->allocated;
 		int result;
 
 		if (!value->valid)
@@ -198,10 +208,7 @@ void gn_brain_observe(struct gn_brain *brain, struct gn_vm *vm, const struct gn_
 		gn_store_add(brain->store, vm->name, (enum gn_resource)i, card_us, value->value,
 		             value->allocated,
 		             gn_series_forecast_for(series, brain->config, card_us));
-		if (before && value->allocated && before != value->allocated) {
-			gn_brain_note_changed(brain, vm, (enum gn_resource)i, now);
-			tell_change(brain, vm, series, before);
-		}
+		note_allocation(brain, vm, series, before, changed_from, now);
 		if (brain->listener.observed)
 			brain->listener.observed(brain->listener.context, vm, (enum gn_resource)i,
 			                         now);

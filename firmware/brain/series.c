@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "firmware/core/fixed.h"
 #include "firmware/message/message.h"
 
 static struct gn_predict_config predict_config(const struct gn_config *config)
@@ -167,23 +168,44 @@ static uint64_t gap_of(const struct gn_config *config)
 	return config->period_ms * 3000ull + 2000000;
 }
 
+static bool differ(const struct gn_series *series, int64_t a, int64_t b)
+{
+	return a && b && gn_abs64(a - b) > gn_resource_tolerance(series->resource);
+}
+
+bool gn_series_allocation_is_news(const struct gn_series *series, int64_t before)
+{
+	int64_t now = series->newest.allocated;
+
+	return differ(series, series->told, now) &&
+	       (!gn_resource_tolerance(series->resource) || !differ(series, before, now));
+}
+
+static void note_allocation(struct gn_series *series, int64_t allocated)
+{
+	int64_t before = series->allocated;
+
+	if (!series->told)
+		series->told = allocated;
+	if (differ(series, before, allocated)) {
+		gn_predict_note_resize(series->predict, before, allocated);
+		gn_change_resize(&series->change);
+		if (series->trial)
+			gn_predict_note_resize(series->trial->predict, before, allocated);
+	}
+	if (!before || differ(series, before, allocated))
+		series->allocated = allocated;
+}
+
 int gn_series_observe(struct gn_series *series, const struct gn_config *config, uint64_t card_us,
                       const struct gn_demand_value *value)
 {
-	int64_t before = series->newest.allocated;
-	bool had = series->seen;
-
-	if (had && card_us <= series->card_us)
+	if (series->seen && card_us <= series->card_us)
 		return -ERANGE;
 	series->seen = true;
 	series->newest = *value;
 	series->card_us = card_us;
-	if (had && before && value->allocated && before != value->allocated) {
-		gn_predict_note_resize(series->predict, before, value->allocated);
-		gn_change_resize(&series->change);
-		if (series->trial)
-			gn_predict_note_resize(series->trial->predict, before, value->allocated);
-	}
+	note_allocation(series, value->allocated);
 	gn_policy_window_add(&series->window, card_us, gap_of(config), value->value);
 	return gather(series, config, card_us, value->value) ? 1 : 0;
 }

@@ -34,6 +34,9 @@ struct gn_series {
 	bool seen;
 	struct gn_demand_value newest;
 	uint64_t card_us; /* of the newest value */
+	/* What drifts by less than gn_resource_tolerance() stays the same allocation. */
+	int64_t allocated; /* 0: none seen; what the last change led to */
+	int64_t told;      /* 0: none seen; the one that operators know of */
 
 	struct gn_policy_rules rules;
 	struct gn_policy_window window;
@@ -74,6 +77,10 @@ void gn_series_fini(struct gn_series *series);
  * -ERANGE: not newer than the last one. */
 int gn_series_observe(struct gn_series *series, const struct gn_config *config, uint64_t card_us,
                       const struct gn_demand_value *value);
+/* Whether operators should be told of another allocation than 'told': it differs, and where
+ * allocations move slowly (a balloon does) it has come to rest since the value before, which had
+ * 'before'. */
+bool gn_series_allocation_is_news(const struct gn_series *series, int64_t before);
 /* Other rules: what was seen so far is kept where the window stays the same. */
 void gn_series_set_rules(struct gn_series *series, const struct gn_policy_rules *rules);
 

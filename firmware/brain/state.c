@@ -200,7 +200,6 @@ int gn_state_import(struct gn_brain *brain, struct gn_vm *vm, const void *blob, 
 	if (error)
 		return error;
 	gn_brain_save_predictors(brain, vm);
-	gn_brain_tell(brain, "vm.state", vm->name, "%s: learnt state of %u resources taken over",
-	              vm->name, n);
+	gn_brain_tell(brain, "vm.state", vm->name, "learnt state of %u resources taken over", n);
 	return 0;
 }

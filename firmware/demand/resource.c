@@ -48,6 +48,11 @@ bool gn_resource_is_of_host(enum gn_resource resource)
 	return resource == GN_RESOURCE_CPU || resource == GN_RESOURCE_MEMORY;
 }
 
+int64_t gn_resource_tolerance(enum gn_resource resource)
+{
+	return resource == GN_RESOURCE_MEMORY ? (int64_t)8 << 20 : 0;
+}
+
 struct scale {
 	int64_t from; /* the smallest value shown in this unit */
 	int64_t unit;

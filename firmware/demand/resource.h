@@ -31,6 +31,10 @@ enum gn_resource gn_resource_from_key(const char *key, uint32_t length);
  * allocate the rest. */
 bool gn_resource_is_of_host(enum gn_resource resource);
 
+/* Two allocations as far apart as this are the same one. A balloon is moved in blocks: it stops
+ * near its target and drifts by some blocks, with nobody having asked. */
+int64_t gn_resource_tolerance(enum gn_resource resource);
+
 /* "2 vCPU", "512 MiB", "12.3 Mbit/s", "1.5 MB/s", "120 operations/s". */
 void gn_resource_add_value(struct gn_text *text, enum gn_resource resource, int64_t value);
 /* The same, but for CPU without the unit: "0.97". */

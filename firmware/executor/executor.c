@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "firmware/core/fixed.h"
 #include "firmware/message/message.h"
 #include "proto/gnomon/v1/dataplane.pb-c.h"
 #include "proto/gnomon/v1/host.pb-c.h"
@@ -11,8 +12,6 @@
 /* libvirt may take seconds to plug a CPU or move a balloon; the shim waits for it. */
 #define COMMAND_TIMEOUT_US ((uint64_t)20000000)
 #define METER_TIMEOUT_US   ((uint64_t)3000000)
-/* A balloon stops near its target: pages are moved in blocks. */
-#define MEMORY_TOLERANCE ((int64_t)8 << 20)
 
 struct gn_executor {
 	struct gn_peer *shim;
@@ -104,11 +103,6 @@ static enum gn_plan_outcome outcome_of(enum gn_code code)
 	}
 }
 
-static bool is_near(int64_t a, int64_t b, int64_t tolerance)
-{
-	return a > b ? a - b <= tolerance : b - a <= tolerance;
-}
-
 static void command_done(void *context, const struct gn_status *status,
                          const ProtobufCMessage *message)
 {
@@ -133,7 +127,7 @@ static void command_done(void *context, const struct gn_status *status,
 			result.value = gn_executor_current(job->kind, job->resource, reply->after,
 			                                   &(struct gn_demand_limits){0});
 		if (job->kind == GNOMON__V1__ACTION__KIND__SET_MEMORY &&
-		    is_near(result.value, job->to, MEMORY_TOLERANCE))
+		    gn_abs64(result.value - job->to) <= gn_resource_tolerance(GN_RESOURCE_MEMORY))
 			result.value = job->to;
 	}
 	finish(job, &result);

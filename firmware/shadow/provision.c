@@ -213,8 +213,7 @@ static void tell(struct gn_shadow_record *record, enum gn_shadow_state before)
 	/* Every step is stored; operators are told what they can see. */
 	if (record->shadow.state == before && record->shadow.busy)
 		return;
-	gn_brain_tell(record->shadows->brain, "shadow.state", record->message->name, "%s: %s: %s",
-	              record->message->name,
+	gn_brain_tell(record->shadows->brain, "shadow.state", record->message->name, "%s: %s",
 	              record->message->armed ? "armed" : gn_shadow_state_name(record->shadow.state),
 	              record->message->reason);
 }
