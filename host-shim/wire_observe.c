@@ -34,40 +34,25 @@ static int copy_vm(const char *in, struct gn_observation_request *out, struct gn
 	return copy_text(in + strlen(VMS), out->vm, sizeof out->vm, "the VM's name", status);
 }
 
+static const Gnomon__V1__ObservationKind kinds[GN_WINDOW_KINDS] = {
+        [GN_WINDOW_RUNQ] = GNOMON__V1__OBSERVATION_KIND__RUNQ,
+        [GN_WINDOW_ONCPU] = GNOMON__V1__OBSERVATION_KIND__ONCPU,
+        [GN_WINDOW_BLOCKIO] = GNOMON__V1__OBSERVATION_KIND__BLOCKIO,
+        [GN_WINDOW_SYSCALLS] = GNOMON__V1__OBSERVATION_KIND__SYSCALLS,
+};
+
 static int copy_kind(Gnomon__V1__ObservationKind in, struct gn_observation_request *out,
                      struct gn_status *status)
 {
-	switch (in) {
-	case GNOMON__V1__OBSERVATION_KIND__RUNQ:
-		out->kind = GN_WINDOW_RUNQ;
-		return 0;
-	case GNOMON__V1__OBSERVATION_KIND__ONCPU:
-		out->kind = GN_WINDOW_ONCPU;
-		return 0;
-	case GNOMON__V1__OBSERVATION_KIND__BLOCKIO:
-		out->kind = GN_WINDOW_BLOCKIO;
-		return 0;
-	case GNOMON__V1__OBSERVATION_KIND__SYSCALLS:
-		out->kind = GN_WINDOW_SYSCALLS;
-		return 0;
-	case GNOMON__V1__OBSERVATION_KIND__OBSERVATION_KIND_UNSPECIFIED:
-	default:
-		break;
-	}
+	unsigned kind;
+
+	for (kind = 0; kind < GN_WINDOW_KINDS; kind++)
+		if (kinds[kind] == in) {
+			out->kind = (enum gn_window_kind)kind;
+			return 0;
+		}
 	return gn_status_set(status, GN_INVALID_ARGUMENT,
 	                     "kind is %d; give RUNQ, ONCPU, BLOCKIO or SYSCALLS", (int)in);
-}
-
-static Gnomon__V1__ObservationKind kind_out(enum gn_window_kind kind)
-{
-	static const Gnomon__V1__ObservationKind kinds[GN_WINDOW_KINDS] = {
-	        [GN_WINDOW_RUNQ] = GNOMON__V1__OBSERVATION_KIND__RUNQ,
-	        [GN_WINDOW_ONCPU] = GNOMON__V1__OBSERVATION_KIND__ONCPU,
-	        [GN_WINDOW_BLOCKIO] = GNOMON__V1__OBSERVATION_KIND__BLOCKIO,
-	        [GN_WINDOW_SYSCALLS] = GNOMON__V1__OBSERVATION_KIND__SYSCALLS,
-	};
-
-	return kinds[kind];
 }
 
 int gn_wire_observe_request(const ProtobufCMessage *request, struct gn_observation_request *out,
@@ -295,7 +280,7 @@ void gn_wire_reply_observation(struct gn_channel_call *call, const struct gn_obs
 	snprintf(m->vm, sizeof m->vm, VMS "%s", o->request.vm);
 	m->observation.vm = m->vm;
 	m->observation.id = (char *)o->request.id;
-	m->observation.kind = kind_out(o->request.kind);
+	m->observation.kind = kinds[o->request.kind];
 	m->observation.state = o->open ? GNOMON__V1__OBSERVATION__STATE__OPEN
 	                               : GNOMON__V1__OBSERVATION__STATE__ENDED;
 	m->observation.started_us = o->started_wall_us;
