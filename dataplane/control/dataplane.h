@@ -89,6 +89,7 @@ struct gn_dataplane {
 	uint64_t started_us; /* wall; also the samples' source_epoch */
 	uint64_t tsc_hz;
 	bool saving;                          /* off while the state is being restored */
+	bool unsaved;                         /* the state file does not say what is */
 	Gnomon__V1__DataplaneState *left_out; /* stored but not restored; NULL: nothing */
 	LIST_HEAD(, gn_dp_vm) vms;
 	LIST_HEAD(, gn_dp_port) ports;
@@ -108,8 +109,11 @@ void gn_dataplane_destroy(struct gn_dataplane *dp);
  * be made is logged and left out, so that one missing disk does not stop the others. */
 void gn_dataplane_restore(struct gn_dataplane *dp);
 
-/* Writes the state file, unless 'saving' is off. */
+/* Writes the state file, unless 'saving' is off. When that fails whoever asked for the change is
+ * told, but what was changed or deleted stays so; hence gn_dataplane_save_again(), once a period,
+ * which writes the file as soon as that is possible. */
 int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status);
+void gn_dataplane_save_again(struct gn_dataplane *dp);
 
 /* Forgets a resource that was left out. Returns whether there was one. */
 enum gn_dp_kind {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "dataplane/control/message.h"
 #include "dataplane/state/state.h"
+#include "firmware/core/log.h"
 
 _Static_assert(offsetof(Gnomon__V1__Port, name) == offsetof(struct gn_saved, name) &&
                        offsetof(Gnomon__V1__Volume, name) == offsetof(struct gn_saved, name) &&
@@ -126,13 +127,11 @@ static void walk(const struct gn_dataplane *dp, struct lists *lists)
 	put_left_out(lists, &state->n_exports, left->exports, left->n_exports);
 }
 
-int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status)
+static int write_all(struct gn_dataplane *dp, struct gn_status *status)
 {
 	struct lists lists = {.pointers = NULL};
 	int err;
 
-	if (!dp->saving)
-		return 0;
 	walk(dp, &lists);
 	lists.pointers = calloc(lists.n + 1, sizeof *lists.pointers);
 	if (!lists.pointers)
@@ -142,4 +141,24 @@ int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status)
 	err = gn_state_save(dp->config->state_dir, &lists.state, status);
 	free(lists.pointers);
 	return err;
+}
+
+int gn_dataplane_save(struct gn_dataplane *dp, struct gn_status *status)
+{
+	int err;
+
+	if (!dp->saving)
+		return 0;
+	err = write_all(dp, status);
+	dp->unsaved = err != 0;
+	return err;
+}
+
+void gn_dataplane_save_again(struct gn_dataplane *dp)
+{
+	struct gn_status status;
+
+	if (dp->unsaved && gn_dataplane_save(dp, &status) == 0)
+		gn_log(GN_LOG_INFO, "the state file in '%s' could be written again",
+		       dp->config->state_dir);
 }

@@ -164,6 +164,7 @@ static int timer_fired(sd_event_source *source, uint64_t usec, void *userdata)
 	uint64_t now_us;
 
 	sample(telemetry);
+	gn_dataplane_save_again(telemetry->dp);
 	sd_event_now(telemetry->dp->event, CLOCK_MONOTONIC, &now_us);
 	telemetry->due_us += period_us;
 	if (telemetry->due_us <= now_us)

@@ -119,12 +119,9 @@ int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-	        CASE(nothing_is_there),
-	        CASE(a_dead_processs_socket_is_removed),
-	        CASE(a_live_one_stays),
-	        CASE(one_that_accepts_nobody_stays),
-	        CASE(what_is_no_socket_stays),
-	        CASE(a_path_that_is_too_long_is_told),
+	        CASE(nothing_is_there),        CASE(a_dead_processs_socket_is_removed),
+	        CASE(a_live_one_stays),        CASE(one_that_accepts_nobody_stays),
+	        CASE(what_is_no_socket_stays), CASE(a_path_that_is_too_long_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

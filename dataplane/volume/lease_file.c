@@ -33,15 +33,18 @@ static int read_slots(int fd, struct gn_lease slots[2])
 	return pread(fd, slots, 2 * sizeof *slots, 0) < 0 ? -errno : 0;
 }
 
+static int sync_all(int fd, const char *path)
+{
+	return fdatasync(fd) ? -errno : gn_sync_directory_of(path);
+}
+
 static int write_slot(int fd, const struct gn_lease *lease, unsigned slot, const char *path)
 {
 	ssize_t n = pwrite(fd, lease, sizeof *lease, (off_t)(slot * sizeof *lease));
 
 	if (n != (ssize_t)sizeof *lease)
 		return n < 0 ? -errno : -ENOSPC;
-	if (fdatasync(fd) != 0)
-		return -errno;
-	return gn_sync_directory_of(path);
+	return sync_all(fd, path);
 }
 
 static int attach(int fd, const char *path, uint64_t token, uint64_t holder, unsigned wait_ms,
@@ -57,7 +60,8 @@ static int attach(int fd, const char *path, uint64_t token, uint64_t holder, uns
 		return err;
 	switch (gn_lease_attach(slots, token, holder, &lease, &slot)) {
 	case GN_LEASE_HELD:
-		return 0;
+		/* Whoever wrote it may have been killed before it was on the disk. */
+		return sync_all(fd, path);
 	case GN_LEASE_TAKE:
 		return write_slot(fd, &lease, slot, path);
 	case GN_LEASE_REFUSED:
