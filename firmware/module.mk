@@ -24,11 +24,12 @@ gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/
 	control/observe.c control/plans.c)
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
 	-lsystemd -lpthread))
-$(eval $(call test,brain,firmware/brain/brain_test.c firmware/peer/fake_peer.c \
+fake_brain.src := firmware/brain/fake_brain.c firmware/peer/fake_peer.c
+$(eval $(call test,brain,firmware/brain/brain_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
-$(eval $(call test,brain-guest,firmware/brain/guest_test.c firmware/peer/fake_peer.c \
+$(eval $(call test,brain-guest,firmware/brain/guest_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
-$(eval $(call test,runner,firmware/plan/runner_test.c firmware/peer/fake_peer.c \
+$(eval $(call test,runner,firmware/plan/runner_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
-$(eval $(call test,provision,firmware/shadow/provision_test.c firmware/peer/fake_peer.c \
+$(eval $(call test,provision,firmware/shadow/provision_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
+#include "firmware/brain/fake_brain.h"
 #include "firmware/brain/policy_message.h"
 #include "firmware/message/message.h"
 #include "firmware/peer/fake_peer.h"
@@ -17,62 +17,40 @@
 #define S   ((uint64_t)1000000)
 #define MIB ((uint64_t)1 << 20)
 
-static char directory[32];
-static struct gn_config *config;
-static struct gn_store *store;
-static struct gn_brain *brain;
+static struct gn_fake_brain fake;
+static struct gn_brain *brain; /* fake's */
 
 static char config_text[] =
-        "board: devbox\nstate_dir: /s\nrun_dir: /r\ncontrol_local: {url: 'ipc:///r/g.ipc'}\n"
-        "dataplane: {url: 'ipc:///r/d.ipc'}\nsamples: {url: 'ipc:///r/s.ipc'}\n"
-        "shim: {url: 'ipc:///r/h.ipc'}\nhorizons: [1, 5, 10, 15]\novercommit_milli: 1000\n"
+        "horizons: [1, 5, 10, 15]\novercommit_milli: 1000\n"
         "policy: {mode: enforce, resources: [{resource: cpu, horizon_ms: 15000, cooldown_ms: 0}]}\n"
         "vms: [{name: vms/a}, {name: vms/b}]\n";
 
 static void open_brain(void)
 {
-	const struct gn_store_bounds bounds = {3600 * S, 7200 * S, 86400 * S, 100, 100};
-	struct gn_status status;
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof path, "%s/g.yaml", directory);
-	file = fopen(path, "w");
-	fputs(config_text, file);
-	fclose(file);
-	assert_int_equal(gn_config_load(path, &config, &status), 0);
-	assert_int_equal(gn_store_open(directory, &bounds, gn_fake_now_us, &store, &status), 0);
-	assert_int_equal(gn_brain_create(config, store, gn_time_now(), &brain), 0);
+	gn_fake_brain_open(&fake, config_text);
+	brain = fake.brain;
 }
 
 static void close_brain(bool orderly)
 {
 	if (!orderly)
-		gn_store_commit(store, false); /* as the last tick before a kill */
-	gn_brain_destroy(brain);
-	brain = NULL;
-	gn_store_close(store);
-	gn_config_free(config);
+		gn_store_commit(fake.store, false); /* as the last tick before a kill */
+	gn_fake_brain_close(&fake);
 }
 
 static int set_up(void **state)
 {
-	strcpy(directory, "/tmp/gnbrXXXXXX");
-	if (!mkdtemp(directory))
+	if (gn_fake_brain_begin(&fake) != 0)
 		return -1;
-	gn_fake_now_us = 1700000000 * S;
 	open_brain();
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	char command[64];
-
-	if (brain)
+	if (fake.brain)
 		close_brain(true);
-	snprintf(command, sizeof command, "rm -rf %s", directory);
-	return system(command);
+	return gn_fake_brain_end(&fake);
 }
 
 static void tell_host(uint32_t cpus)
@@ -125,7 +103,7 @@ static void run(struct model *m, unsigned seconds)
 	while (seconds-- > 0) {
 		second(m, load_at(gn_fake_now_us + S));
 		gn_brain_tick(brain, gn_time_now());
-		gn_store_tick(store, gn_fake_now_us, &note);
+		gn_store_tick(fake.store, gn_fake_now_us, &note);
 	}
 }
 
@@ -404,9 +382,9 @@ static void damaged_documents_are_passed_over(void **state)
 
 	memset(garbage, 0xee, sizeof garbage);
 	for (i = 0; i < 4; i++) {
-		gn_store_put(store, kinds[i], "vms/a", garbage, sizeof garbage);
-		gn_store_put(store, kinds[i], "vms/a/cpu", garbage, sizeof garbage);
-		gn_store_put(store, kinds[i], "x", garbage, 3);
+		gn_store_put(fake.store, kinds[i], "vms/a", garbage, sizeof garbage);
+		gn_store_put(fake.store, kinds[i], "vms/a/cpu", garbage, sizeof garbage);
+		gn_store_put(fake.store, kinds[i], "x", garbage, 3);
 	}
 	close_brain(false);
 	open_brain();

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
+#include "firmware/brain/fake_brain.h"
 #include "firmware/message/message.h"
 #include "firmware/peer/fake_peer.h"
 
@@ -18,48 +18,29 @@
 #define READY GNOMON__V1__GUEST_STATE__GUEST_STATE_READY
 #define STALE GNOMON__V1__GUEST_STATE__GUEST_STATE_STALE
 
-static char directory[32];
-static struct gn_config *config;
-static struct gn_store *store;
-static struct gn_brain *brain;
+static struct gn_fake_brain fake;
+static struct gn_brain *brain; /* fake's */
 static uint64_t cpu_ns;
 static bool without_guests;
 
 static void open_brain(void)
 {
-	const struct gn_store_bounds bounds = {3600 * S, 7200 * S, 86400 * S, 100, 100};
-	struct gn_status status;
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof path, "%s/g.yaml", directory);
-	file = fopen(path, "w");
-	fprintf(file,
-	        "board: devbox\nstate_dir: /s\nrun_dir: /r\n"
-	        "control_local: {url: 'ipc:///r/g.ipc'}\ndataplane: {url: 'ipc:///r/d.ipc'}\n"
-	        "samples: {url: 'ipc:///r/s.ipc'}\n%sshim: {url: 'ipc:///r/h.ipc'}\n"
-	        "horizons: [1, 5, 10, 15]\nvms: [{name: vms/a}]\n",
-	        without_guests ? "" : "guests: {url: 'ipc:///r/i.ipc'}\n");
-	fclose(file);
-	assert_int_equal(gn_config_load(path, &config, &status), 0);
-	assert_int_equal(gn_store_open(directory, &bounds, gn_fake_now_us, &store, &status), 0);
-	assert_int_equal(gn_brain_create(config, store, gn_time_now(), &brain), 0);
+	gn_fake_brain_open(&fake, without_guests
+	                                  ? "horizons: [1, 5, 10, 15]\nvms: [{name: vms/a}]\n"
+	                                  : "horizons: [1, 5, 10, 15]\nvms: [{name: vms/a}]\n"
+	                                    "guests: {url: 'ipc:///r/i.ipc'}\n");
+	brain = fake.brain;
 }
 
 static void close_brain(void)
 {
-	gn_brain_destroy(brain);
-	brain = NULL;
-	gn_store_close(store);
-	gn_config_free(config);
+	gn_fake_brain_close(&fake);
 }
 
 static int set_up(void **state)
 {
-	strcpy(directory, "/tmp/gnbgXXXXXX");
-	if (!mkdtemp(directory))
+	if (gn_fake_brain_begin(&fake) != 0)
 		return -1;
-	gn_fake_now_us = 1700000000 * S;
 	cpu_ns = 0;
 	without_guests = false;
 	open_brain();
@@ -68,12 +49,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[64];
-
-	if (brain)
+	if (fake.brain)
 		close_brain();
-	snprintf(command, sizeof command, "rm -rf %s", directory);
-	return system(command);
+	return gn_fake_brain_end(&fake);
 }
 
 /* libvirt: two vCPUs of four, of which 'milli' ran; 512 MiB of which 200 can be had. */

@@ -9,18 +9,16 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <signal.h>
-#include <unistd.h>
 #include <cmocka.h>
+#include "firmware/brain/fake_brain.h"
 #include "firmware/message/message.h"
 #include "firmware/peer/fake_peer.h"
 
 #define S   ((uint64_t)1000000)
 #define MIB ((int64_t)1 << 20)
 
-static char directory[32];
-static struct gn_config *config;
-static struct gn_store *store;
-static struct gn_brain *brain;
+static struct gn_fake_brain fake;
+static struct gn_brain *brain; /* fake's */
 static struct gn_peer *shim, *dataplane;
 static struct gn_executor *executor;
 static struct gn_runner *runner;
@@ -36,24 +34,12 @@ static void on_decided(void *context, struct gn_vm *of, const struct gn_policy_i
 
 static void open_all(void)
 {
-	const struct gn_store_bounds bounds = {3600 * S, 7200 * S, 86400 * S, 100, 100};
-	struct gn_status status;
-	char path[64];
-	FILE *file;
+	char settings[128];
 
-	snprintf(path, sizeof path, "%s/g.yaml", directory);
-	file = fopen(path, "w");
-	fprintf(file,
-	        "board: devbox\nstate_dir: /s\nrun_dir: /r\ncontrol_local: {url: "
-	        "'ipc:///r/g.ipc'}\n"
-	        "dataplane: {url: 'ipc:///r/d.ipc'}\nsamples: {url: 'ipc:///r/s.ipc'}\n"
-	        "shim: {url: 'ipc:///r/h.ipc'}\novercommit_milli: 1000\npolicy: {mode: %s}\n"
-	        "vms: [{name: vms/a}]\n",
-	        mode);
-	fclose(file);
-	assert_int_equal(gn_config_load(path, &config, &status), 0);
-	assert_int_equal(gn_store_open(directory, &bounds, gn_fake_now_us, &store, &status), 0);
-	assert_int_equal(gn_brain_create(config, store, gn_time_now(), &brain), 0);
+	snprintf(settings, sizeof settings,
+	         "overcommit_milli: 1000\npolicy: {mode: %s}\nvms: [{name: vms/a}]\n", mode);
+	gn_fake_brain_open(&fake, settings);
+	brain = fake.brain;
 	brain->listener.decided = on_decided;
 	shim = gn_fake_peer_create();
 	dataplane = gn_fake_peer_create();
@@ -69,9 +55,7 @@ static void close_all(void)
 	gn_peer_destroy(dataplane);
 	gn_runner_destroy(runner);
 	gn_executor_destroy(executor);
-	gn_brain_destroy(brain);
-	gn_store_close(store);
-	gn_config_free(config);
+	gn_fake_brain_close(&fake);
 	runner = NULL;
 }
 
@@ -100,10 +84,8 @@ static void tell_host(uint32_t cpus)
 
 static int set_up(void **state)
 {
-	strcpy(directory, "/tmp/gnruXXXXXX");
 	mode = "enforce";
-	gn_fake_now_us = 1700000000 * S;
-	if (!mkdtemp(directory))
+	if (gn_fake_brain_begin(&fake) != 0)
 		return -1;
 	open_all();
 	tell_host(4);
@@ -113,12 +95,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[64];
-
 	if (runner)
 		close_all();
-	snprintf(command, sizeof command, "rm -rf %s", directory);
-	return system(command);
+	return gn_fake_brain_end(&fake);
 }
 
 /* The decision that a forecast of 'p95' leads to. */
@@ -307,7 +286,7 @@ static void what_cannot_be_stored_is_not_sent(void **state)
 	struct gn_status note;
 
 	signal(SIGXFSZ, SIG_IGN);
-	gn_store_commit(store, true);
+	gn_store_commit(fake.store, true);
 	getrlimit(RLIMIT_FSIZE, &limit);
 	none = limit;
 	none.rlim_cur = 1000;
@@ -318,9 +297,9 @@ static void what_cannot_be_stored_is_not_sent(void **state)
 	pass(6 * S);
 	assert_int_equal(gn_fake_peer_waiting(shim), 0);
 	setrlimit(RLIMIT_FSIZE, &limit);
-	gn_store_tick(store, gn_fake_now_us, &note);
-	gn_store_tick(store, gn_fake_now_us + 6 * S, &note);
-	assert_string_equal(gn_store_error(store), "");
+	gn_store_tick(fake.store, gn_fake_now_us, &note);
+	gn_store_tick(fake.store, gn_fake_now_us + 6 * S, &note);
+	assert_string_equal(gn_store_error(fake.store), "");
 	pass(6 * S);
 	assert_int_equal(gn_fake_peer_waiting(shim), 1);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "firmware/brain/fake_brain.h"
 #include "firmware/message/message.h"
 #include "firmware/peer/fake_peer.h"
 #include "firmware/reconcile/reconcile.h"
@@ -17,10 +18,9 @@
 #define S   ((uint64_t)1000000)
 #define MIB ((uint64_t)1 << 20)
 
-static char directory[32], calls[2048];
-static struct gn_config *config;
-static struct gn_store *store;
-static struct gn_brain *brain;
+static char calls[2048];
+static struct gn_fake_brain fake;
+static struct gn_brain *brain; /* fake's */
 static struct gn_peer *shim, *dataplane;
 static struct gn_executor *executor;
 static struct gn_view view;
@@ -30,25 +30,15 @@ static struct gn_vm *vm;
 
 static void open_all(void)
 {
-	const struct gn_store_bounds bounds = {3600 * S, 7200 * S, 86400 * S, 100, 100};
-	struct gn_status status;
-	char path[64];
-	FILE *file;
+	char settings[192];
 
-	snprintf(path, sizeof path, "%s/g.yaml", directory);
-	file = fopen(path, "w");
-	fprintf(file,
-	        "board: devbox\nstate_dir: /s\nrun_dir: /r\ncontrol_local: {url: "
-	        "'ipc:///r/g.ipc'}\n"
-	        "dataplane: {url: 'ipc:///r/d.ipc'}\nsamples: {url: 'ipc:///r/s.ipc'}\n"
-	        "shim: {url: 'ipc:///r/h.ipc'}\npool_path: %s/pool\novercommit_milli: 1000\n"
-	        "vms: [{name: vms/a, nics: [{name: net0, vlan: 7}], disks: [{name: vda, path: "
-	        "/x}]}]\n",
-	        directory);
-	fclose(file);
-	assert_int_equal(gn_config_load(path, &config, &status), 0);
-	assert_int_equal(gn_store_open(directory, &bounds, gn_fake_now_us, &store, &status), 0);
-	assert_int_equal(gn_brain_create(config, store, gn_time_now(), &brain), 0);
+	snprintf(settings, sizeof settings,
+	         "pool_path: %s/pool\novercommit_milli: 1000\n"
+	         "vms: [{name: vms/a, nics: [{name: net0, vlan: 7}], disks: [{name: vda, path: "
+	         "/x}]}]\n",
+	         fake.directory);
+	gn_fake_brain_open(&fake, settings);
+	brain = fake.brain;
 	shim = gn_fake_peer_create();
 	dataplane = gn_fake_peer_create();
 	gn_executor_create(shim, dataplane, &executor);
@@ -66,9 +56,7 @@ static void close_all(void)
 	gn_shadows_destroy(shadows);
 	gn_executor_destroy(executor);
 	gn_view_fini(&view);
-	gn_brain_destroy(brain);
-	gn_store_close(store);
-	gn_config_free(config);
+	gn_fake_brain_close(&fake);
 	shadows = NULL;
 }
 
@@ -104,10 +92,8 @@ static void tell_devices(const char *nic_socket, const char *target)
 
 static int set_up(void **state)
 {
-	strcpy(directory, "/tmp/gnprXXXXXX");
 	calls[0] = '\0';
-	gn_fake_now_us = 1700000000 * S;
-	if (!mkdtemp(directory))
+	if (gn_fake_brain_begin(&fake) != 0)
 		return -1;
 	open_all();
 	tell_devices("/r/vhost/a-net0.sock", "vda");
@@ -116,12 +102,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[64];
-
 	if (shadows)
 		close_all();
-	snprintf(command, sizeof command, "rm -rf %s", directory);
-	return system(command);
+	return gn_fake_brain_end(&fake);
 }
 
 /* ---- the other side ---- */
