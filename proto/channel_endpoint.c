@@ -135,12 +135,22 @@ static void reopen(struct gn_channel_endpoint *endpoint)
 
 /* ---- counters ---------------------------------------------------------------------- */
 
+/* Not nng_stat_find_listener() or _dialer(): in nng 1.5 they find the first one there is,
+ * whatever the id. */
 static nng_stat *find_stats(const struct gn_channel_endpoint *endpoint, nng_stat *all)
 {
+	const char *kind = endpoint->listens ? "listener" : "dialer";
 	uint32_t id = atomic_load(&endpoint->nng_id);
+	nng_stat *own, *stat;
 
-	return endpoint->listens ? nng_stat_find_listener(all, (nng_listener){.id = id})
-	                         : nng_stat_find_dialer(all, (nng_dialer){.id = id});
+	for (own = nng_stat_child(all); own; own = nng_stat_next(own)) {
+		if (strcmp(nng_stat_name(own), kind) != 0)
+			continue;
+		stat = nng_stat_find(own, "id");
+		if (stat && nng_stat_value(stat) == id)
+			return own;
+	}
+	return NULL;
 }
 
 /* Returns what all counters add up to; it changes whenever nng did anything. */

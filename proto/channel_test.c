@@ -585,9 +585,8 @@ static void test_server_survives_bad_peers(void **state)
 }
 
 /* A client that is killed while it connects must not close the address to all others. */
-static void test_peer_gone_while_connecting_leaves_the_address_open(void **state)
+static void connect_and_go(struct fixture *fixture)
 {
-	struct fixture *fixture = *state;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct gn_channel_client *late;
 	struct gn_status status = {0};
@@ -605,6 +604,27 @@ static void test_peer_gone_while_connecting_leaves_the_address_open(void **state
 		ask_until_answered(fixture->client);
 		gn_channel_client_destroy(late);
 	}
+}
+
+static void test_peer_gone_while_connecting_leaves_the_address_open(void **state)
+{
+	connect_and_go(*state);
+}
+
+/* Each address is watched by itself, also when the process listens elsewhere too. */
+static void test_peer_gone_while_connecting_to_a_second_address(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gn_channel_server *first;
+	struct gn_status status = {0};
+	char url[96];
+
+	stop_server(fixture);
+	snprintf(url, sizeof url, "ipc://%s/first", fixture->directory);
+	assert_int_equal(gn_channel_server_create(url, NULL, &service, 1, &first, &status), 0);
+	start_server(fixture);
+	connect_and_go(fixture);
+	gn_channel_server_destroy(first);
 }
 
 /* ---- what only a raw peer can send ---------------------------------------------------- */
@@ -980,6 +1000,7 @@ int main(void)
 	        CASE(client_comes_back_after_a_server_that_hangs_up),
 	        CASE(server_survives_bad_peers),
 	        CASE(peer_gone_while_connecting_leaves_the_address_open),
+	        CASE(peer_gone_while_connecting_to_a_second_address),
 	        CASE(raw_requests),
 	        CASE(garbage_is_answered),
 	        CASE(live_socket_is_kept),
