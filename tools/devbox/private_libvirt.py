@@ -79,6 +79,7 @@ stdio_handler = "file"
 hugetlbfs_mount = []
 cgroup_controllers = [ "cpu", "cpuacct" ]
 {migration}
+{nbd}
 """
 
 
@@ -351,7 +352,7 @@ def free_of(directory):
         raise Error(f"{directory} has a character that libvirt's configuration cannot carry")
 
 
-def configure(directory, user, listen):
+def configure(directory, user, listen, nbd_tls):
     for name in list(PRIVATE) + ["sock"]:
         os.makedirs(f"{directory}/{name}", 0o755, exist_ok=True)
     os.chmod(f"{directory}/sock", 0o700)
@@ -362,7 +363,8 @@ def configure(directory, user, listen):
         if listen else ""))
     write_text(f"{directory}/etc/qemu.conf", QEMU_CONF.format(
         user=user, group=grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name,
-        migration=f'migration_address = "{address}"' if listen else ""))
+        migration=f'migration_address = "{address}"' if listen else "",
+        nbd=f'nbd_tls = 1\nnbd_tls_x509_cert_dir = "{nbd_tls}"' if nbd_tls else ""))
 
 
 def add_accounts(directory):
@@ -399,12 +401,14 @@ def tail(directory):
 class PrivateLibvirt:
     """One private libvirtd in DIR. 'user': whom its QEMU processes run as. 'listen':
     "127.0.0.1:16510" opens an unauthenticated TCP port, for migration on one machine only;
-    None (the default) opens none."""
+    None (the default) opens none. 'nbd_tls': a folder with the certificates (QEMU's names) that disks
+    at an NBD server are asked for with."""
 
-    def __init__(self, directory, user="root", listen=None):
+    def __init__(self, directory, user="root", listen=None, nbd_tls=None):
         self.directory = os.path.realpath(directory)
         self.user = user
         self.listen = listen
+        self.nbd_tls = nbd_tls
         self.socket = f"{self.directory}/sock/libvirt-sock"
         self.uri = f"qemu:///system?socket={self.socket}"
 
@@ -434,7 +438,7 @@ class PrivateLibvirt:
             raise Error(f"{self.directory} has a running libvirtd already; "
                         f"'private_libvirt.py stop {self.directory}' ends it")
         cgroup_leave_nothing(self.directory)
-        configure(self.directory, self.user, self.listen)
+        configure(self.directory, self.user, self.listen, self.nbd_tls)
         add_accounts(self.directory)
         try:
             self._launch(seconds)
