@@ -198,7 +198,8 @@ static void find_data(struct gn_boot *boot)
 
 static void mount_data(struct gn_boot *boot)
 {
-	static const char *const parts[] = {"/data/state", "/data/identity", "/data/crash", "/data/volumes"};
+	static const char *const parts[] = {"/data/state", "/data/identity", "/data/crash",
+	                                    "/data/volumes"};
 
 	mkdir("/data", 0755);
 	find_data(boot);

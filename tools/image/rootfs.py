@@ -142,7 +142,7 @@ class Tree:
         with open(f"{target}.new", "wb") as out:
             cpio = subprocess.Popen(["cpio", "--quiet", "--reproducible", "-o", "-H", "newc", "-R", "0:0"],
                                     cwd=self.directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            zstd = subprocess.Popen(["zstd", "-q", "-19", "--single-thread", "-c"], stdin=cpio.stdout, stdout=out)
+            zstd = subprocess.Popen(["zstd", "-q", "-12", "--single-thread", "-c"], stdin=cpio.stdout, stdout=out)
             cpio.stdin.write("".join(f"{name}\n" for name in sorted(names)).encode())
             cpio.stdin.close()
             if cpio.wait() or zstd.wait():
