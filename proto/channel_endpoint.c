@@ -135,12 +135,20 @@ static void reopen(struct gn_channel_endpoint *endpoint)
 
 /* ---- counters ---------------------------------------------------------------------- */
 
+/* nng 1.5.2's nng_stat_find_listener() and _dialer() answer the process's first one, whichever is
+ * asked for; so the list is walked here. */
 static nng_stat *find_stats(const struct gn_channel_endpoint *endpoint, nng_stat *all)
 {
-	uint32_t id = atomic_load(&endpoint->nng_id);
+	const char *kind = endpoint->listens ? "listener" : "dialer";
+	uint64_t wanted = atomic_load(&endpoint->nng_id);
 
-	return endpoint->listens ? nng_stat_find_listener(all, (nng_listener){.id = id})
-	                         : nng_stat_find_dialer(all, (nng_dialer){.id = id});
+	for (nng_stat *at = nng_stat_child(all); at; at = nng_stat_next(at)) {
+		nng_stat *id = strcmp(nng_stat_name(at), kind) ? NULL : nng_stat_find(at, "id");
+
+		if (id && nng_stat_value(id) == wanted)
+			return at;
+	}
+	return NULL;
 }
 
 /* Returns what all counters add up to; it changes whenever nng did anything. */

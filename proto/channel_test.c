@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/protocol/pubsub0/pub.h>
 
@@ -584,10 +585,8 @@ static void test_server_survives_bad_peers(void **state)
 	ask_until_answered(fixture->client);
 }
 
-/* A client that is killed while it connects must not close the address to all others. */
-static void test_peer_gone_while_connecting_leaves_the_address_open(void **state)
+static void check_peers_that_go(struct fixture *fixture)
 {
-	struct fixture *fixture = *state;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct gn_channel_client *late;
 	struct gn_status status = {0};
@@ -605,6 +604,28 @@ static void test_peer_gone_while_connecting_leaves_the_address_open(void **state
 		ask_until_answered(fixture->client);
 		gn_channel_client_destroy(late);
 	}
+}
+
+/* A client that is killed while it connects must not close the address to all others. */
+static void test_peer_gone_while_connecting_leaves_the_address_open(void **state)
+{
+	check_peers_that_go(*state);
+}
+
+/* The same of a process's second server: nng's own search finds the first one's counters. */
+static void test_each_server_watches_its_own_address(void **state)
+{
+	struct fixture *fixture = *state;
+	char url[sizeof fixture->url + 8];
+	nng_socket first;
+
+	stop_server(fixture);
+	snprintf(url, sizeof url, "%s-first", fixture->url);
+	assert_int_equal(nng_rep0_open(&first), 0);
+	assert_int_equal(nng_listen(first, url, NULL, 0), 0);
+	start_server(fixture);
+	check_peers_that_go(fixture);
+	nng_close(first);
 }
 
 /* ---- what only a raw peer can send ---------------------------------------------------- */
@@ -980,6 +1001,7 @@ int main(void)
 	        CASE(client_comes_back_after_a_server_that_hangs_up),
 	        CASE(server_survives_bad_peers),
 	        CASE(peer_gone_while_connecting_leaves_the_address_open),
+	        CASE(each_server_watches_its_own_address),
 	        CASE(raw_requests),
 	        CASE(garbage_is_answered),
 	        CASE(live_socket_is_kept),
