@@ -52,7 +52,8 @@
 	X(CreateSnapshot, gn_control_create_snapshot)                                              \
 	X(DeleteSnapshot, gn_control_delete_snapshot)                                              \
 	X(ExportSnapshot, gn_control_export_snapshot)                                              \
-	X(RevertShadow, gn_control_revert_shadow)
+	X(RevertShadow, gn_control_revert_shadow)                                                  \
+	X(ListAudit, gn_control_list_audit)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,
@@ -181,6 +182,7 @@ int gn_control_create(const struct gn_config *config, const struct gn_control_pa
 	        .descriptor = &gnomon__v1__control__descriptor,
 	        .handlers = handlers,
 	        .context = control,
+	        .ended = gn_control_ended,
 	};
 	error = open_endpoints(control, status);
 	if (error) {
