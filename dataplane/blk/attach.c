@@ -94,6 +94,7 @@ static bool load_memory(struct gn_blk *blk)
 static bool load_inflight(struct gn_blk *blk, struct gn_blk_queue *queue)
 {
 	struct gn_blk_ring *ring = &queue->ring;
+	int n;
 
 	if (!blk->inflight.map)
 		return true; /* the front end does without */
@@ -101,8 +102,11 @@ static bool load_inflight(struct gn_blk *blk, struct gn_blk_queue *queue)
 	queue->resubmit = calloc(ring->size, sizeof *queue->resubmit);
 	if (!ring->inflight || !queue->resubmit)
 		return false;
-	queue->n_resubmit = gn_blk_inflight_recover(ring->inflight, ring->size, ring->last_used,
-	                                            queue->resubmit, &ring->counter);
+	n = gn_blk_inflight_recover(ring->inflight, ring->size, ring->last_used, queue->resubmit,
+	                            &ring->counter);
+	if (n < 0)
+		return false;
+	queue->n_resubmit = (unsigned)n;
 	ring->last_avail = (uint16_t)(ring->last_used + queue->n_resubmit);
 	return true;
 }

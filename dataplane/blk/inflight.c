@@ -101,11 +101,11 @@ static void finish_last(struct rte_vhost_inflight_info_split *info, unsigned rin
 	__atomic_store_n(&info->used_idx, used_idx, __ATOMIC_RELEASE);
 }
 
-unsigned gn_blk_inflight_recover(struct rte_vhost_inflight_info_split *info, unsigned ring_size,
-                                 uint16_t used_idx, uint16_t *heads, uint64_t *next_counter)
+int gn_blk_inflight_recover(struct rte_vhost_inflight_info_split *info, unsigned ring_size,
+                            uint16_t used_idx, uint16_t *heads, uint64_t *next_counter)
 {
 	struct marked *marked;
-	unsigned n = 0;
+	int n = 0;
 
 	*next_counter = 0;
 	if (!__atomic_load_n(&info->version, __ATOMIC_ACQUIRE)) {
@@ -114,15 +114,17 @@ unsigned gn_blk_inflight_recover(struct rte_vhost_inflight_info_split *info, uns
 	}
 	finish_last(info, ring_size, used_idx);
 	marked = calloc(ring_size, sizeof *marked);
-	for (unsigned i = 0; marked && i < ring_size; i++) {
+	if (!marked)
+		return -ENOMEM;
+	for (unsigned i = 0; i < ring_size; i++) {
 		if (__atomic_load_n(&info->desc[i].inflight, __ATOMIC_RELAXED) != 1)
 			continue;
 		marked[n].counter = __atomic_load_n(&info->desc[i].counter, __ATOMIC_RELAXED);
 		marked[n++].head = (uint16_t)i;
 	}
 	if (n)
-		qsort(marked, n, sizeof *marked, by_age);
-	for (unsigned i = 0; i < n; i++)
+		qsort(marked, (size_t)n, sizeof *marked, by_age);
+	for (int i = 0; i < n; i++)
 		heads[i] = marked[i].head;
 	if (n)
 		*next_counter = marked[n - 1].counter + 1;

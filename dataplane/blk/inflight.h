@@ -37,8 +37,9 @@ struct rte_vhost_inflight_info_split *gn_blk_inflight_of(const struct gn_blk_inf
 
 /* What was in flight when the device last stopped: heads, oldest first, at most 'ring_size',
  * and the number that comes after theirs. 'used_idx' is the used ring's index, by which the
- * request whose answer was the last thing done is told. Returns how many. */
-unsigned gn_blk_inflight_recover(struct rte_vhost_inflight_info_split *info, unsigned ring_size,
-                                 uint16_t used_idx, uint16_t *heads, uint64_t *next_counter);
+ * request whose answer was the last thing done is told. Returns how many; -ENOMEM: not known,
+ * and the queue must not run, or they would be lost. */
+int gn_blk_inflight_recover(struct rte_vhost_inflight_info_split *info, unsigned ring_size,
+                            uint16_t used_idx, uint16_t *heads, uint64_t *next_counter);
 
 #endif

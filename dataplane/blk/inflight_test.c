@@ -44,7 +44,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static unsigned recover(struct fixture *f, uint16_t used_idx)
+static int recover(struct fixture *f, uint16_t used_idx)
 {
 	return gn_blk_inflight_recover(f->info, SIZE, used_idx, f->heads, &f->counter);
 }
