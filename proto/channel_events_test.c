@@ -54,6 +54,18 @@ static void on_event(void *context, const char *topic, const ProtobufCMessage *m
 	         ((const Gnomon__V1__NameRequest *)message)->name);
 }
 
+static struct gn_channel_subscriber *subscribe(const char *url, struct seen *seen)
+{
+	struct gn_channel_subscriber *subscriber;
+	struct gn_status status;
+
+	assert_int_equal(gn_channel_subscriber_create(url, NULL, "events",
+	                                              &gnomon__v1__name_request__descriptor,
+	                                              on_event, seen, &subscriber, &status),
+	                 0);
+	return subscriber;
+}
+
 /* Subscribers are known some time after they connect, so publish until one is seen. */
 static void publish_until_seen(struct gn_channel_publisher *publisher,
                                struct gn_channel_subscriber *subscriber, struct seen *seen)
@@ -90,10 +102,7 @@ static void test_events(void **state)
 	struct seen seen = {0};
 
 	assert_int_equal(gn_channel_publisher_create(url, NULL, &publisher, &status), 0);
-	assert_int_equal(gn_channel_subscriber_create(url, NULL, "events",
-	                                              &gnomon__v1__name_request__descriptor,
-	                                              on_event, &seen, &subscriber, &status),
-	                 0);
+	subscriber = subscribe(url, &seen);
 	publish_until_seen(publisher, subscriber, &seen);
 	assert_int_equal(gn_channel_subscriber_check(subscriber, &status), 0);
 	event.name = (char *)"other";
@@ -116,10 +125,7 @@ static void test_slow_subscriber_loses_and_publisher_goes_on(void **state)
 	struct seen seen = {0};
 
 	assert_int_equal(gn_channel_publisher_create(url, NULL, &publisher, &status), 0);
-	assert_int_equal(gn_channel_subscriber_create(url, NULL, "events",
-	                                              &gnomon__v1__name_request__descriptor,
-	                                              on_event, &seen, &subscriber, &status),
-	                 0);
+	subscriber = subscribe(url, &seen);
 	publish_until_seen(publisher, subscriber, &seen);
 	event.name = malloc(60001);
 	memset(event.name, 'x', 60000);
@@ -145,16 +151,12 @@ static void test_bad_events_are_counted(void **state)
 {
 	const char *url = *state;
 	struct gn_channel_subscriber *subscriber;
-	struct gn_status status = {0};
 	struct seen seen = {0};
 	nng_socket socket;
 
 	assert_int_equal(nng_pub0_open(&socket), 0);
 	assert_int_equal(nng_listen(socket, url, NULL, 0), 0);
-	assert_int_equal(gn_channel_subscriber_create(url, NULL, "events",
-	                                              &gnomon__v1__name_request__descriptor,
-	                                              on_event, &seen, &subscriber, &status),
-	                 0);
+	subscriber = subscribe(url, &seen);
 	while (!gn_channel_subscriber_errors(subscriber)) {
 		struct pollfd fd = {.fd = gn_channel_subscriber_fd(subscriber), .events = POLLIN};
 
