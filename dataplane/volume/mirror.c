@@ -44,6 +44,7 @@ static unsigned mirror_poll(struct gn_volume *volume)
 	gn_vmirror_start_waiting(m);
 	gn_vmirror_apply(m);
 	gn_vmirror_copy(m);
+	gn_vmirror_verify(m);
 	gn_vmirror_sweep(m);
 	gn_vmirror_commit(m);
 	work = gn_volume_poll(m->primary);
@@ -100,6 +101,7 @@ static void free_mirror(struct gn_vmirror *m)
 	free(m->spill);
 	free(m->to_copy);
 	free(m->copy_memory);
+	gn_vmirror_verify_destroy(m->verify);
 	free(m);
 }
 

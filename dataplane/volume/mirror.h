@@ -24,6 +24,7 @@
 #define GN_DATAPLANE_VOLUME_MIRROR_H
 
 #include "dataplane/volume/replica.h"
+#include "dataplane/volume/verify.h"
 #include "dataplane/volume/volume.h"
 
 enum gn_vmirror_mode {
@@ -105,6 +106,34 @@ void gn_vmirror_hold(struct gn_vmirror *mirror);
 void gn_vmirror_release(struct gn_vmirror *mirror);
 /* '*wall_us': when that content was the primary's. */
 enum gn_vmirror_hold gn_vmirror_held(const struct gn_vmirror *mirror, uint64_t *wall_us);
+
+/* Compares primary and shadow, sector by sector, while the disk is used; verify.h says how that is
+ * exact. With 'repairs' what differs goes to the shadow as the journal's writes do. Nothing waits
+ * for it but, for 100 ms at most and once in 32 MiB, writes where the disk is rewritten so fast
+ * that eight tries found it changing. It pauses while the mirror is not IN_STEP, and ends with it.
+ *
+ * create and destroy: a control thread. start takes '*verify' over and leaves the former there, or
+ * NULL, for destroy; -EBUSY: one is running. */
+struct gn_vmirror_verify;
+struct gn_vmirror_verify *gn_vmirror_verify_create(const struct gn_vmirror *mirror, bool repairs,
+                                                   uint64_t bytes_per_s); /* 0: no limit */
+void gn_vmirror_verify_destroy(struct gn_vmirror_verify *verify);         /* NULL is fine */
+int gn_vmirror_verify_start(struct gn_vmirror *mirror, struct gn_vmirror_verify **verify);
+void gn_vmirror_verify_cancel(struct gn_vmirror *mirror);
+
+enum gn_vmirror_verify_state {
+	GN_VMIRROR_VERIFY_NONE,
+	GN_VMIRROR_VERIFY_RUNNING,
+	GN_VMIRROR_VERIFY_DONE,
+	GN_VMIRROR_VERIFY_ENDED, /* before its end: cancelled, or the mirror stopped */
+};
+struct gn_vmirror_verify_status {
+	enum gn_vmirror_verify_state state;
+	bool repairs;
+	uint64_t size_bytes;
+	struct gn_verify_result result;
+};
+void gn_vmirror_get_verify(const struct gn_vmirror *mirror, struct gn_vmirror_verify_status *out);
 
 struct gn_vmirror_status {
 	enum gn_vmirror_mode mode;

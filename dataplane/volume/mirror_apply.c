@@ -9,7 +9,8 @@
 
 bool gn_vmirror_shadow_is_quiet(const struct gn_vmirror *m)
 {
-	return !m->n_applies && !m->n_copies && !m->flush_busy && !m->spill_busy;
+	return !m->n_applies && !m->n_copies && !m->flush_busy && !m->spill_busy &&
+	       !gn_vmirror_verify_is_busy(m);
 }
 
 void gn_vmirror_shadow_failed(struct gn_vmirror *m, int error)
@@ -112,7 +113,7 @@ static unsigned applies_allowed(const struct gn_vmirror *m)
 	uint64_t behind = m->journal.head - m->journal.applied;
 
 	if (m->phase != GN_REPLICA_LIVE || m->config.mode == GN_VMIRROR_IN_STEP || m->holds ||
-	    m->stops || !m->primary->n_in_flight)
+	    m->stops || gn_vmirror_verify_hurries(m) || !m->primary->n_in_flight)
 		return N_APPLIES;
 	return 1 + (unsigned)(2 * N_APPLIES * behind / m->journal.ring_bytes);
 }

@@ -4,7 +4,8 @@
  *   mirror_request.c the guest's requests
  *   mirror_phase.c   the phases, what time brings about
  *   mirror_store.c   the journal store: loading, the commit cycle
- *   mirror_apply.c   the shadow: the journal applied, granules copied, flushes */
+ *   mirror_apply.c   the shadow: the journal applied, granules copied, flushes
+ *   mirror_verify.c  both compared, the shadow repaired */
 #ifndef GN_DATAPLANE_VOLUME_MIRROR_INTERNAL_H
 #define GN_DATAPLANE_VOLUME_MIRROR_INTERNAL_H
 
@@ -18,6 +19,8 @@
 #define N_MERGED   16u /* records that follow one another on the disk, as one request */
 #define N_COPIES   8u
 #define COPY_BYTES (128u << 10) /* or a granule, if that is smaller */
+#define N_LOOKS    4u           /* have their place where the copies have */
+#define LOOK_BYTES (128u << 10)
 
 /* A request of the guest on its way to the primary. */
 struct op {
@@ -29,6 +32,7 @@ struct op {
 	uint64_t epoch;      /* of the journal they are in; 0: none */
 	uint64_t since_us;
 	bool done;
+	bool rewrites; /* the primary is not written but read, for the shadow: mirror_verify.c */
 	int error;
 	unsigned n_pieces;
 	struct iovec pieces[MAX_PIECES]; /* payloads in the journal's RAM */
@@ -54,6 +58,38 @@ struct copy {
 	struct iovec iov;
 	uint32_t granule;
 	bool busy;
+};
+
+/* A part that is read from the primary, then from the shadow, to be compared. */
+struct look {
+	struct gn_volume_request io;
+	struct gn_vmirror *mirror;
+	struct iovec iov;
+	uint8_t *primary, *shadow; /* 'look_bytes' each */
+	uint64_t offset, length;
+	uint64_t try;
+	bool busy;
+};
+
+struct gn_vmirror_verify {
+	struct gn_verify book;
+	enum gn_vmirror_verify_state state;
+	bool is_cancelled;
+	bool is_armed; /* a try is under way ... */
+	uint64_t try;  /* ... this one, of all windows */
+	uint64_t epoch, barrier; /* of the journal: the shadow must have all before */
+	uint64_t cursor;         /* from here on nothing was read in this try */
+	uint64_t repaired;       /* nor repaired from here on */
+	bool holds;              /* writes to what is still open wait ... */
+	uint64_t hold_until_us;  /* ... so long */
+	uint64_t bytes_per_s, next_us;
+	struct look looks[N_LOOKS];
+	unsigned n_looks, n_reading; /* busy ones; and those at the primary */
+	uint64_t look_bytes;         /* LOOK_BYTES, or a smaller volume */
+	struct op rewrite;
+	struct gn_volume_request rewrite_guest;
+	bool is_rewriting;
+	uint8_t *memory;
 };
 
 struct cycle_write {
@@ -165,6 +201,8 @@ struct gn_vmirror {
 	bool level_flushing, level_flushed;
 	bool snapshot_runs;
 	uint64_t writes_applied, bytes_applied, n_resyncs;
+
+	struct gn_vmirror_verify *verify; /* the last one; NULL: none yet */
 };
 
 /* mirror_phase.c */
@@ -195,5 +233,19 @@ bool gn_vmirror_shadow_is_quiet(const struct gn_vmirror *m);
 void gn_vmirror_mark_copy(struct gn_vmirror *m, uint32_t first, uint32_t end);
 /* Starts reading the journal's file from 'begin' on, at most to 'limit', into 'spill'. */
 void gn_vmirror_spill(struct gn_vmirror *m, uint64_t begin, uint64_t limit);
+
+/* mirror_request.c: what the primary has there, in its turn, becomes a record; 'guest' is answered
+ * when it is one, or with -EAGAIN, and 'op' is free when 'is_rewriting' is false again. */
+void gn_vmirror_rewrite(struct gn_vmirror *m, struct op *op, struct gn_volume_request *guest);
+
+/* mirror_verify.c */
+void gn_vmirror_verify(struct gn_vmirror *m);
+bool gn_vmirror_verify_is_busy(const struct gn_vmirror *m);
+/* A change begins. */
+void gn_vmirror_verify_touch(struct gn_vmirror *m, const struct gn_volume_request *io);
+/* Whether it has to wait. */
+bool gn_vmirror_verify_holds(const struct gn_vmirror *m, const struct op *op);
+/* Some wait, so the journal shall not. */
+bool gn_vmirror_verify_hurries(const struct gn_vmirror *m);
 
 #endif

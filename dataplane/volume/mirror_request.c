@@ -34,6 +34,10 @@ static void free_op(struct op *op)
 {
 	struct gn_vmirror *m = op->mirror;
 
+	if (op->rewrites) {
+		m->verify->is_rewriting = false;
+		return;
+	}
 	op->next = m->free_ops;
 	m->free_ops = op;
 	m->volume.n_in_flight--;
@@ -132,10 +136,15 @@ static void gather(struct reader *reader, uint8_t *to, uint64_t size)
 	}
 }
 
+static bool has_payload(const struct op *op)
+{
+	return op->io.op == GN_VOLUME_WRITE || op->rewrites;
+}
+
 static void append(struct gn_vmirror *m, struct op *op)
 {
 	struct reader reader = {op->guest->iov, 0};
-	bool has_payload = op->io.op == GN_VOLUME_WRITE;
+	bool payload = has_payload(op);
 	uint64_t max = gn_journal_max_payload(&m->journal);
 	uint64_t offset = op->io.offset_bytes, left = op->io.length_bytes;
 
@@ -143,20 +152,21 @@ static void append(struct gn_vmirror *m, struct op *op)
 	op->epoch = m->journal.epoch;
 	op->n_pieces = 0;
 	do {
-		uint64_t size = has_payload && left > max ? max : left;
+		uint64_t size = payload && left > max ? max : left;
 		struct gn_journal_record *record;
 		struct iovec *piece = &op->pieces[op->n_pieces++];
 
-		pad_for(m, has_payload ? size : 0);
+		pad_for(m, payload ? size : 0);
 		record = new_record(m, journal_op(op->io.op), offset, size);
-		*piece = (struct iovec){record + 1, has_payload ? size : 0};
-		gather(&reader, piece->iov_base, piece->iov_len);
+		*piece = (struct iovec){record + 1, payload ? size : 0};
+		if (!op->rewrites)
+			gather(&reader, piece->iov_base, piece->iov_len);
 		offset += size;
 		left -= size;
 		record->flags = left ? GN_JOURNAL_MORE : 0;
 	} while (left);
 	op->end = m->journal.head;
-	if (has_payload) {
+	if (payload) {
 		op->io.iov = op->pieces;
 		op->io.n_iov = op->n_pieces;
 	}
@@ -222,7 +232,7 @@ static void on_changed(struct gn_volume_request *io, int error)
 		seal(op);
 	else
 		m->n_loose--;
-	if (error && error != -EOPNOTSUPP && op->epoch)
+	if (error && error != -EOPNOTSUPP && op->epoch && !op->rewrites)
 		gn_vmirror_gap(m, GN_REPLICA_PRIMARY);
 	note_change(m, op);
 	if (!waits_for_shadow(m, op))
@@ -301,8 +311,10 @@ static bool journal(struct gn_vmirror *m, struct op *op)
 	op->epoch = 0;
 	if (!gn_replica_journals(m->phase))
 		return true;
-	if (!gn_journal_fits(&m->journal, op->io.op == GN_VOLUME_WRITE ? op->io.length_bytes : 0,
+	if (!gn_journal_fits(&m->journal, has_payload(op) ? op->io.length_bytes : 0,
 	                     ram_floor(m))) {
+		if (op->rewrites)
+			return true; /* not at the cost of the VM's */
 		if (m->config.mode == GN_VMIRROR_IN_STEP && m->phase == GN_REPLICA_LIVE &&
 		    op->io.length_bytes <= m->journal.ram_bytes / 2 && is_patient(m, op))
 			return false;
@@ -318,7 +330,7 @@ static bool journal(struct gn_vmirror *m, struct op *op)
 
 static bool may_start(struct gn_vmirror *m, const struct op *op)
 {
-	return !overlaps_active(m, op) && is_noted(m, op);
+	return !overlaps_active(m, op) && !gn_vmirror_verify_holds(m, op) && is_noted(m, op);
 }
 
 void gn_vmirror_start_waiting(struct gn_vmirror *m)
@@ -331,6 +343,12 @@ void gn_vmirror_start_waiting(struct gn_vmirror *m)
 		    !journal(m, op))
 			return;
 		pop(&m->waiting);
+		if (op->rewrites && !op->epoch) {
+			op->error = -EAGAIN;
+			push(&m->finished, op);
+			continue;
+		}
+		gn_vmirror_verify_touch(m, io);
 		op->done = false;
 		push(&m->active, op);
 		if (!op->epoch) {
@@ -378,6 +396,17 @@ void gn_vmirror_take(struct gn_vmirror *m, struct gn_volume_request *guest)
 		gn_vmirror_mark_dirty(m, io);
 	push(&m->waiting, op);
 }
+
+void gn_vmirror_rewrite(struct gn_vmirror *m, struct op *op, struct gn_volume_request *guest)
+{
+	op->guest = guest;
+	op->epoch = 0;
+	op->since_us = m->now_us;
+	op->io = *guest;
+	op->io.done = on_changed;
+	push(&m->waiting, op);
+}
+
 void gn_vmirror_answer_finished(struct gn_vmirror *m)
 {
 	while (m->finished.first) {

@@ -466,6 +466,7 @@ static bool can_gather(const struct gn_vmirror *m)
 {
 	return m->config.mode == GN_VMIRROR_ASYNC && m->phase == GN_REPLICA_LIVE && !m->stops &&
 	       !m->holds && !m->waiting.first && !m->super_wanted &&
+	       !gn_vmirror_verify_hurries(m) &&
 	       m->journal.ready - m->journal.written < m->journal.ram_bytes / 4 &&
 	       m->now_us - m->cycle.since_us < GATHER_US;
 }

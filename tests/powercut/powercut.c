@@ -3,6 +3,7 @@
  *   powercut                 all seeds and all stops; prints TAP
  *   powercut --seed N        one random schedule, with a trace
  *   powercut --seed N --stop S [--kill]   the schedule N, ended at its persistent step S
+ *   powercut --rot --seed N  the schedule N of a shadow that rots
  *   powercut --seeds N       N random schedules instead of the usual number
  *
  * What must hold. After any end: every sector of the primary holds the last write that was
@@ -72,9 +73,11 @@ struct test {
 	uint64_t next_stamp;
 	uint64_t snapshot[N_SECTORS], pending[N_SECTORS];
 	bool has_snapshot, has_pending;
-	uint64_t n_in_step, n_snapshots, n_ends, n_points;
+	uint64_t n_in_step, n_snapshots, n_ends, n_points, n_compared;
 	bool holds;            /* the shadow is kept still */
 	unsigned flush_chance; /* of a request to be a flush, in 16 */
+	unsigned n_written;    /* the guest uses so many sectors */
+	bool is_calm;          /* it never fills the journal */
 	bool in_bursts;        /* the guest rests now and then, so that dirty bits go */
 	bool trace;
 	char failure[256];
@@ -301,8 +304,8 @@ static void choose(struct test *t, struct guest_op *op)
 	enum gn_volume_op kind = below(t, 16) < t->flush_chance
 	                                 ? GN_VOLUME_FLUSH
 	                                 : ops[below(t, sizeof ops / sizeof *ops)];
-	uint64_t n = below(t, 10) ? 1 + below(t, 8) : 1 + below(t, MAX_SECTORS);
-	uint64_t first = below(t, N_SECTORS - n + 1);
+	uint64_t n = t->is_calm || below(t, 10) ? 1 + below(t, 8) : 1 + below(t, MAX_SECTORS);
+	uint64_t first = below(t, t->n_written - n + 1);
 
 	op->request = (struct gn_volume_request){.op = kind, .done = on_done};
 	op->flush_mark = t->n_answers;
@@ -325,7 +328,7 @@ static void submit(struct test *t)
 {
 	struct gn_volume *volume = gn_vmirror_volume(t->mirror);
 
-	for (unsigned i = 0; i < DEPTH; i++) {
+	for (unsigned i = 0; i < (t->is_calm ? DEPTH / 4 : DEPTH); i++) {
 		struct guest_op *op = &t->guest[i];
 		struct gn_volume_request *request = &op->request;
 
@@ -463,14 +466,40 @@ static void look_at_point(struct test *t)
 	t->holds = false;
 }
 
+static void begin_comparison(struct test *t, bool repairs)
+{
+	struct gn_vmirror_verify *verify = gn_vmirror_verify_create(t->mirror, repairs, 0);
+
+	if (!verify)
+		abort();
+	gn_vmirror_verify_start(t->mirror, &verify);
+	gn_vmirror_verify_destroy(verify); /* the former, or this one while that one runs */
+}
+
+/* Now and then both are compared, whatever else goes on: nothing may seem to differ. */
+static void compare_both(struct test *t)
+{
+	struct gn_vmirror_verify_status verify;
+
+	gn_vmirror_get_verify(t->mirror, &verify);
+	if (verify.result.differing_bytes && !verify.repairs)
+		fail(t, "what is equal is said to differ");
+	if (verify.state == GN_VMIRROR_VERIFY_RUNNING || below(t, 300))
+		return;
+	t->n_compared += verify.state == GN_VMIRROR_VERIFY_DONE;
+	begin_comparison(t, below(t, 2));
+}
+
 static bool step(struct test *t, bool busy)
 {
 	t->world.now_us += below(t, 1500);
 	if (busy)
 		submit(t);
 	gn_volume_poll(gn_vmirror_volume(t->mirror));
-	if (!t->world.has_stopped)
+	if (!t->world.has_stopped) {
 		look_at_point(t);
+		compare_both(t);
+	}
 	return !t->world.has_stopped && !t->failure[0];
 }
 
@@ -564,6 +593,7 @@ static void init(struct test *t, uint64_t seed, bool trace)
 	t->mode = below(t, 2) ? GN_VMIRROR_IN_STEP : GN_VMIRROR_ASYNC;
 	t->flush_chance = (unsigned)below(t, 3);
 	t->in_bursts = below(t, 2);
+	t->n_written = N_SECTORS;
 }
 
 static void fini(struct test *t)
@@ -633,9 +663,97 @@ static bool stopped_schedule(struct test *t, uint64_t stop, bool power)
 	return was_stopped;
 }
 
+/* What rots in the shadow, where the guest does not write, while it writes elsewhere. */
+static void rot(struct test *t, unsigned sector)
+{
+	t->shadow.content[sector * SIM_SECTOR + below(t, SIM_SECTOR)] ^= (uint8_t)(1 + below(t, 255));
+}
+
+static void await_comparison(struct test *t, struct gn_vmirror_verify_status *verify)
+{
+	struct gn_vmirror_status status;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		t->world.now_us += below(t, 1500);
+		gn_vmirror_get_status(t->mirror, &status);
+		if (status.journal_bytes < RAM_BYTES / 2) /* a full journal would copy what rots */
+			submit(t);
+		gn_volume_poll(gn_vmirror_volume(t->mirror));
+		gn_vmirror_get_verify(t->mirror, verify);
+		if (verify->state != GN_VMIRROR_VERIFY_RUNNING)
+			return;
+	}
+	fail(t, "the comparison does not end");
+}
+
+static void compare_rotten(struct test *t, unsigned first, unsigned n)
+{
+	struct gn_vmirror_verify_status verify;
+	const struct gn_verify_range *range = &verify.result.ranges[0];
+
+	begin_comparison(t, false);
+	await_comparison(t, &verify);
+	if (verify.result.differing_bytes != n * SIM_SECTOR || verify.result.n_ranges != 1 ||
+	    range->offset_bytes != first * SIM_SECTOR || range->length_bytes != n * SIM_SECTOR)
+		fail(t, "%u sectors rot, %" PRIu64 " bytes are found", n,
+		     verify.result.differing_bytes);
+	begin_comparison(t, true);
+	await_comparison(t, &verify);
+	if (verify.result.repaired_bytes != n * SIM_SECTOR)
+		fail(t, "%" PRIu64 " of %u bytes are repaired", verify.result.repaired_bytes,
+		     n * SIM_SECTOR);
+	if (verify.result.unsettled_bytes || verify.result.done_bytes != DISK_BYTES)
+		fail(t, "%" PRIu64 " bytes are left out", verify.result.unsettled_bytes);
+	t->n_compared++;
+}
+
+/* The guest works on, on some sectors so fast that they are never still. */
+static void rotten_schedule(struct test *t)
+{
+	const unsigned n = 1 + (unsigned)below(t, 16);
+
+	t->n_written = below(t, 2) ? 8 : N_SECTORS / 2;
+	t->is_calm = true;
+	if (!start(t, 1))
+		return;
+	for (unsigned i = 0; i < 20000 && !is_settled(t) && !t->failure[0]; i++)
+		step(t, i < 20);
+	gn_vmirror_release(t->mirror);
+	t->holds = false;
+	for (unsigned round = 0; round < 2 && !t->failure[0]; round++) {
+		unsigned first = N_SECTORS / 2 + (unsigned)below(t, N_SECTORS / 2 - n);
+		struct gn_vmirror_verify_status verify;
+
+		await_comparison(t, &verify); /* one may be under way */
+		for (unsigned i = first; i < first + n; i++)
+			rot(t, i);
+		compare_rotten(t, first, n);
+	}
+	if (!t->failure[0])
+		settle(t);
+}
+
 struct totals {
-	uint64_t ends, snapshots, in_step, points;
+	uint64_t ends, snapshots, in_step, points, compared;
 };
+
+static bool run_rotten(uint64_t seed, bool trace, struct totals *totals)
+{
+	struct test *t = malloc(sizeof *t);
+	bool passed;
+
+	if (!t)
+		abort();
+	init(t, seed, trace);
+	rotten_schedule(t);
+	passed = !t->failure[0];
+	if (!passed)
+		printf("# --rot --seed %" PRIu64 ": %s\n", seed, t->failure);
+	totals->compared += t->n_compared;
+	fini(t);
+	free(t);
+	return passed;
+}
 
 static bool run_one(uint64_t seed, uint64_t stop, bool power, bool trace, struct totals *totals,
                     bool *was_stopped)
@@ -662,6 +780,7 @@ static bool run_one(uint64_t seed, uint64_t stop, bool power, bool trace, struct
 	totals->snapshots += t->n_snapshots;
 	totals->in_step += t->n_in_step;
 	totals->points += t->n_points;
+	totals->compared += t->n_compared;
 	fini(t);
 	free(t);
 	return passed;
@@ -680,24 +799,25 @@ static unsigned run_stops(uint64_t seed, bool power, struct totals *totals)
 static int report(unsigned number, bool passed, const char *name, const struct totals *totals)
 {
 	printf("%s %u - %s\n# %" PRIu64 " ends, %" PRIu64 " snapshots, %" PRIu64
-	       " writes acknowledged in step, %" PRIu64 " points held\n",
+	       " writes acknowledged in step, %" PRIu64 " points held, %" PRIu64 " comparisons\n",
 	       passed ? "ok" : "not ok", number, name, totals->ends, totals->snapshots,
-	       totals->in_step, totals->points);
+	       totals->in_step, totals->points, totals->compared);
 	fflush(stdout);
 	return !passed;
 }
 
 static int run_all(unsigned n_seeds)
 {
-	struct totals random = {0}, cuts = {0}, kills = {0};
+	struct totals random = {0}, cuts = {0}, kills = {0}, rots = {0};
 	unsigned failures = 0;
 	bool unused;
 	int result;
 
-	printf("TAP version 13\n1..3\n");
+	printf("TAP version 13\n1..4\n");
 	for (uint64_t seed = 1; seed <= n_seeds && failures < 5; seed++)
 		failures += !run_one(seed, 0, false, false, &random, &unused);
-	result = report(1, !failures && random.ends && random.snapshots && random.in_step,
+	result = report(1, !failures && random.ends && random.snapshots && random.in_step &&
+	                        random.compared,
 	                "random schedules", &random);
 	failures = run_stops(1, true, &cuts) + run_stops(2, true, &cuts);
 	result |= report(2, !failures && cuts.snapshots && cuts.in_step,
@@ -705,6 +825,10 @@ static int run_all(unsigned n_seeds)
 	failures = run_stops(1, false, &kills) + run_stops(2, false, &kills);
 	result |= report(3, !failures && kills.snapshots && kills.in_step,
 	                 "kill at every persistent step", &kills);
+	failures = 0;
+	for (uint64_t seed = 1; seed <= n_seeds / 4 && failures < 5; seed++)
+		failures += !run_rotten(seed, false, &rots);
+	result |= report(4, !failures, "what rots in the shadow is found and repaired", &rots);
 	return result;
 }
 
@@ -714,11 +838,12 @@ int main(int argc, char **argv)
 	                                        {"stop", required_argument, NULL, 'p'},
 	                                        {"seeds", required_argument, NULL, 'n'},
 	                                        {"kill", no_argument, NULL, 'k'},
+	                                        {"rot", no_argument, NULL, 'r'},
 	                                        {NULL, 0, NULL, 0}};
 	uint64_t seed = NO_SEED, stop = 0;
 	unsigned n_seeds = 1000;
 	struct totals totals = {0};
-	bool power = true, was_stopped;
+	bool power = true, rots = false, was_stopped;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -730,10 +855,14 @@ int main(int argc, char **argv)
 			n_seeds = (unsigned)strtoul(optarg, NULL, 10);
 		else if (option == 'k')
 			power = false;
+		else if (option == 'r')
+			rots = true;
 		else
 			return 2;
 	}
 	if (seed == NO_SEED)
 		return run_all(n_seeds);
+	if (rots)
+		return !run_rotten(seed, true, &totals);
 	return !run_one(seed, stop, power, true, &totals, &was_stopped);
 }
