@@ -127,6 +127,13 @@ int gn_blk_stop_replica(struct gn_blk *blk, struct gn_status *status);
 /* False: none; then 'problem' (NULL allowed) becomes "" or what keeps one from being there, and
  * 'out' has no more than state STALE and the reason. */
 bool gn_blk_replica_status(struct gn_blk *blk, struct gn_vmirror_status *out, const char **problem);
+/* Compares the volume with its shadow (gn_vmirror_verify_start). -ENOENT: no shadow; -EBUSY: it is
+ * being compared already. */
+int gn_blk_start_verify(struct gn_blk *blk, bool repairs, uint64_t bytes_per_s,
+                        struct gn_status *status);
+void gn_blk_cancel_verify(struct gn_blk *blk);
+/* State NONE without a shadow. */
+void gn_blk_verify_status(struct gn_blk *blk, struct gn_vmirror_verify_status *out);
 /* Now and then: removes the journal of a mirror that cannot remember what differs, so that
  * a restart copies everything. */
 void gn_blk_check_replica(struct gn_blk *blk);

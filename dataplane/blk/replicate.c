@@ -84,6 +84,9 @@ struct order {
 	bool result;
 	enum gn_vmirror_hold hold;
 	uint64_t wall_us;
+	struct gn_vmirror_verify *verify;
+	struct gn_vmirror_verify_status *verify_status;
+	int error;
 };
 
 static void call_add(void *arg)
@@ -155,6 +158,25 @@ static void call_held(void *arg)
 static void call_release(void *arg)
 {
 	gn_vmirror_release(((struct order *)arg)->replica->mirror);
+}
+
+static void call_start_verify(void *arg)
+{
+	struct order *order = arg;
+
+	order->error = gn_vmirror_verify_start(order->replica->mirror, &order->verify);
+}
+
+static void call_cancel_verify(void *arg)
+{
+	gn_vmirror_verify_cancel(((struct order *)arg)->replica->mirror);
+}
+
+static void call_verify_status(void *arg)
+{
+	struct order *order = arg;
+
+	gn_vmirror_get_verify(order->replica->mirror, order->verify_status);
 }
 
 static bool wait_idle(struct gn_blk_mirror *replica, unsigned limit_ms)
@@ -526,6 +548,51 @@ bool gn_blk_replica_status(struct gn_blk *blk, struct gn_vmirror_status *out, co
 	}
 	gn_worker_call(blk->worker, call_status, &order);
 	return true;
+}
+
+/* ---- comparing --------------------------------------------------------------- */
+
+int gn_blk_start_verify(struct gn_blk *blk, bool repairs, uint64_t bytes_per_s,
+                        struct gn_status *status)
+{
+	struct order order = {.replica = blk->replica};
+
+	if (!blk->replica) {
+		gn_status_set(status, GN_FAILED_PRECONDITION,
+		              "volume '%s' has no shadow to compare with; mirror it first",
+		              blk->name);
+		return -ENOENT;
+	}
+	order.verify = gn_vmirror_verify_create(blk->replica->mirror, repairs, bytes_per_s);
+	if (!order.verify)
+		return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
+		                     "no memory to compare volume '%s' with its shadow", blk->name);
+	gn_worker_call(blk->worker, call_start_verify, &order);
+	gn_vmirror_verify_destroy(order.verify);
+	if (order.error)
+		gn_status_set(status, GN_FAILED_PRECONDITION,
+		              "volume '%s' is being compared with its shadow already; wait for "
+		              "that, or cancel it",
+		              blk->name);
+	gn_worker_wake(blk->worker);
+	return order.error;
+}
+
+void gn_blk_cancel_verify(struct gn_blk *blk)
+{
+	struct order order = {.replica = blk->replica};
+
+	if (blk->replica)
+		gn_worker_call(blk->worker, call_cancel_verify, &order);
+}
+
+void gn_blk_verify_status(struct gn_blk *blk, struct gn_vmirror_verify_status *out)
+{
+	struct order order = {.replica = blk->replica, .verify_status = out};
+
+	*out = (struct gn_vmirror_verify_status){.state = GN_VMIRROR_VERIFY_NONE};
+	if (blk->replica)
+		gn_worker_call(blk->worker, call_verify_status, &order);
 }
 
 void gn_blk_check_replica(struct gn_blk *blk)

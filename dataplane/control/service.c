@@ -81,6 +81,9 @@ struct volume_view {
 	Gnomon__V1__Volume message;
 	Gnomon__V1__VolumeCounters counters;
 	Gnomon__V1__VolumeMirrorStatus mirror;
+	Gnomon__V1__VolumeVerify verify;
+	Gnomon__V1__VolumeVerify__Range ranges[GN_VERIFY_MAX_RANGES];
+	Gnomon__V1__VolumeVerify__Range *range_list[GN_VERIFY_MAX_RANGES];
 	Gnomon__V1__VolumeStoreStatus store;
 	struct gn_volume_nbd_status remote;
 };
@@ -136,6 +139,36 @@ static void view_replica(struct gn_blk *blk, Gnomon__V1__VolumeMirrorStatus *to)
 	to->resyncs = from.n_resyncs;
 }
 
+static void view_verify(struct gn_blk *blk, struct volume_view *view)
+{
+	Gnomon__V1__VolumeVerify *to = &view->verify;
+	struct gn_vmirror_verify_status from;
+
+	gn_blk_verify_status(blk, &from);
+	if (from.state == GN_VMIRROR_VERIFY_NONE)
+		return;
+	gnomon__v1__volume_verify__init(to);
+	to->state = (Gnomon__V1__VolumeVerify__State)from.state; /* numbered alike */
+	to->number = from.number;
+	to->repair = from.repairs;
+	to->size_bytes = from.size_bytes;
+	to->done_bytes = from.result.done_bytes;
+	to->differing_bytes = from.result.differing_bytes;
+	to->repaired_bytes = from.result.repaired_bytes;
+	to->unsettled_bytes = from.result.unsettled_bytes;
+	to->primary_unreadable_bytes = from.result.primary_unreadable_bytes;
+	to->shadow_unreadable_bytes = from.result.shadow_unreadable_bytes;
+	for (unsigned i = 0; i < from.result.n_ranges; i++) {
+		gnomon__v1__volume_verify__range__init(&view->ranges[i]);
+		view->ranges[i].offset_bytes = from.result.ranges[i].offset_bytes;
+		view->ranges[i].length_bytes = from.result.ranges[i].length_bytes;
+		view->range_list[i] = &view->ranges[i];
+	}
+	to->ranges = view->range_list;
+	to->n_ranges = from.result.n_ranges;
+	view->mirror.verify = to;
+}
+
 static void view_volume(const struct gn_dp_volume *volume, struct volume_view *view)
 {
 	struct gn_blk_stats stats;
@@ -149,6 +182,7 @@ static void view_volume(const struct gn_dp_volume *volume, struct volume_view *v
 	view->message.counters = to;
 	if (view->message.mirror) {
 		view_replica(volume->blk, &view->mirror);
+		view_verify(volume->blk, view);
 		view->message.mirror_status = &view->mirror;
 	}
 	view_store(volume->blk, view);
@@ -403,6 +437,33 @@ static void update_volume_mirror(void *context, struct gn_channel_call *call,
 	struct volume_view view;
 
 	if (gn_dp_volume_replicate(service->dp, request->name, request->mirror, &volume, &status)) {
+		gn_channel_fail(call, &status);
+		return;
+	}
+	view_volume(volume, &view);
+	gn_channel_reply(call, &view.message.base);
+}
+
+static void verify_volume(void *context, struct gn_channel_call *call,
+                          const ProtobufCMessage *message)
+{
+	const Gnomon__V1__VerifyVolumeRequest *request =
+	        (const Gnomon__V1__VerifyVolumeRequest *)message;
+	struct gn_service *service = context;
+	struct gn_dp_volume *volume = gn_dp_volume_find(service->dp, request->name);
+	struct gn_status status;
+	struct volume_view view;
+	int err = 0;
+
+	if (!volume)
+		err = gn_status_set(&status, GN_NOT_FOUND, "there is no volume '%.100s'",
+		                    request->name);
+	else if (request->cancel)
+		gn_blk_cancel_verify(volume->blk);
+	else
+		err = gn_blk_start_verify(volume->blk, request->repair, request->bytes_per_s,
+		                          &status);
+	if (err) {
 		gn_channel_fail(call, &status);
 		return;
 	}
@@ -681,7 +742,7 @@ static gn_channel_handler *const handlers[] = {
         get_status,    create_port,   delete_port,  list_ports,    create_volume,
         delete_volume, list_volumes,  clone_volume, create_mirror, update_mirror,
         delete_mirror, list_mirrors,  update_meter, list_meters,   update_volume_mirror,
-        create_export, delete_export, list_exports,
+        create_export, delete_export, list_exports, verify_volume,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

@@ -129,6 +129,7 @@ enum gn_vmirror_verify_state {
 };
 struct gn_vmirror_verify_status {
 	enum gn_vmirror_verify_state state;
+	uint64_t number; /* of this mirror's comparisons, from 1 on */
 	bool repairs;
 	uint64_t size_bytes;
 	struct gn_verify_result result;

@@ -73,10 +73,11 @@ struct look {
 
 struct gn_vmirror_verify {
 	struct gn_verify book;
+	uint64_t number;
 	enum gn_vmirror_verify_state state;
 	bool is_cancelled;
-	bool is_armed; /* a try is under way ... */
-	uint64_t try;  /* ... this one, of all windows */
+	bool is_armed;           /* a try is under way ... */
+	uint64_t try;            /* ... this one, of all windows */
 	uint64_t epoch, barrier; /* of the journal: the shadow must have all before */
 	uint64_t cursor;         /* from here on nothing was read in this try */
 	uint64_t repaired;       /* nor repaired from here on */

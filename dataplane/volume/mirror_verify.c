@@ -54,6 +54,7 @@ int gn_vmirror_verify_start(struct gn_vmirror *m, struct gn_vmirror_verify **ver
 	v->rewrite.mirror = m;
 	v->rewrite.rewrites = true;
 	v->state = GN_VMIRROR_VERIFY_RUNNING;
+	v->number = former ? former->number + 1 : 1;
 	gn_verify_next_window(&v->book);
 	m->verify = v;
 	*verify = former;
@@ -95,6 +96,7 @@ void gn_vmirror_get_verify(const struct gn_vmirror *m, struct gn_vmirror_verify_
 	*out = (struct gn_vmirror_verify_status){.state = GN_VMIRROR_VERIFY_NONE};
 	if (v)
 		*out = (struct gn_vmirror_verify_status){.state = v->state,
+		                                         .number = v->number,
 		                                         .repairs = v->book.repairs,
 		                                         .size_bytes = v->book.volume_bytes,
 		                                         .result = v->book.result};

@@ -98,8 +98,8 @@ bool gn_verify_is_open(const struct gn_verify *v, uint64_t offset, uint64_t leng
 static void note_range(struct gn_verify *v, uint64_t offset)
 {
 	struct gn_verify_result *result = &v->result;
-	struct gn_verify_range *last = result->n_ranges ? &result->ranges[result->n_ranges - 1]
-	                                                : NULL;
+	struct gn_verify_range *last =
+	        result->n_ranges ? &result->ranges[result->n_ranges - 1] : NULL;
 
 	if (last && last->offset_bytes + last->length_bytes == offset)
 		last->length_bytes += v->block_bytes;

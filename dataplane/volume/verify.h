@@ -1,9 +1,9 @@
 /* verify.h - which sectors of a mirrored volume have been compared with its shadow.
  *
- * The comparison goes on while the disk is written, window by window. When a try at a window begins,
- * 'head' of the journal is noted; the window is read once the shadow has everything before it. A sector
- * that no write touched from the beginning of the try to the end of its reading was then equal or
- * not, for certain; one that was touched is looked at in the next try.
+ * The comparison goes on while the disk is written, window by window. When a try at a window
+ * begins, 'head' of the journal is noted; the window is read once the shadow has everything before
+ * it. A sector that no write touched from the beginning of the try to the end of its reading was
+ * then equal or not, for certain; one that was touched is looked at in the next try.
  *
  * Sectors are read and compared, not sums of them: both lie on the same card, so both have to be
  * read either way, and bytes cannot collide. Pure: mirror_verify.c reads and repairs. */
@@ -27,7 +27,7 @@ struct gn_verify_result {
 	uint64_t repaired_bytes;
 	uint64_t unsettled_bytes; /* rewritten whenever they were looked at */
 	uint64_t primary_unreadable_bytes, shadow_unreadable_bytes; /* so nothing is known */
-	unsigned n_ranges;         /* the first ones that differed */
+	unsigned n_ranges; /* the first ones that differed */
 	struct gn_verify_range ranges[GN_VERIFY_MAX_RANGES];
 };
 
@@ -56,13 +56,13 @@ void gn_verify_touch(struct gn_verify *verify, uint64_t offset, uint64_t length)
 /* Whether any of this range, any range, is still to be compared. */
 bool gn_verify_is_open(const struct gn_verify *verify, uint64_t offset, uint64_t length);
 
-/* What was read from 'offset' on, within the window; NULL: that one cannot be read. It is tried again;
- * a shadow that cannot even then counts as differing if that is repaired. */
+/* What was read from 'offset' on, within the window; NULL: that one cannot be read. It is tried
+ * again; a shadow that cannot even then counts as differing if that is repaired. */
 void gn_verify_judge(struct gn_verify *verify, uint64_t offset, uint64_t length,
                      const void *primary, const void *shadow);
 
-/* The next range at or after 'at' (in the window) that is to be repaired, at most 'limit' bytes; false:
- * there is none. */
+/* The next range at or after 'at' (in the window) that is to be repaired, at most 'limit' bytes;
+ * false: there is none. */
 bool gn_verify_next_repair(const struct gn_verify *verify, uint64_t at, uint64_t limit,
                            struct gn_verify_range *out);
 bool gn_verify_window_is_done(const struct gn_verify *verify);

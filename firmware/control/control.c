@@ -52,7 +52,8 @@
 	X(CreateSnapshot, gn_control_create_snapshot)                                              \
 	X(DeleteSnapshot, gn_control_delete_snapshot)                                              \
 	X(ExportSnapshot, gn_control_export_snapshot)                                              \
-	X(RevertShadow, gn_control_revert_shadow)
+	X(RevertShadow, gn_control_revert_shadow)                                                  \
+	X(VerifyVolume, gn_control_verify_volume)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

@@ -33,7 +33,8 @@ gn_channel_handler gn_control_create_shadow, gn_control_list_shadows, gn_control
         gn_control_update_mirror, gn_control_delete_mirror;
 /* snapshots.c */
 gn_channel_handler gn_control_list_volumes, gn_control_list_snapshots, gn_control_create_snapshot,
-        gn_control_delete_snapshot, gn_control_export_snapshot, gn_control_revert_shadow;
+        gn_control_delete_snapshot, gn_control_export_snapshot, gn_control_revert_shadow,
+        gn_control_verify_volume;
 /* plans.c */
 gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
         gn_control_reject_plan;

@@ -1,4 +1,5 @@
 /* snapshots.c - volumes, which the dataplane keeps, and snapshots of shadows. */
+#include <stdlib.h>
 #include <string.h>
 #include "firmware/control/control_internal.h"
 #include "firmware/message/message.h"
@@ -88,4 +89,30 @@ void gn_control_revert_shadow(void *context, struct gn_channel_call *call,
 {
 	gn_snapshots_revert(((struct gn_control *)context)->p.snapshots,
 	                    ((const Gnomon__V1__NameRequest *)message)->name, answer, call);
+}
+
+/* A call that waits for the dataplane. */
+struct forwarded {
+	struct gn_control *control;
+	struct gn_channel_call *call;
+};
+
+static void on_volume(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
+{
+	struct forwarded *f = context;
+
+	if (reply)
+		gn_view_note_volume(f->control->p.view, (const Gnomon__V1__Volume *)reply);
+	answer(f->call, status, reply);
+	free(f);
+}
+
+void gn_control_verify_volume(void *context, struct gn_channel_call *call,
+                              const ProtobufCMessage *message)
+{
+	struct gn_control *control = context;
+	struct forwarded *f = gn_message_alloc(sizeof *f);
+
+	*f = (struct forwarded){.control = control, .call = call};
+	gn_peer_call(control->p.dataplane, "VerifyVolume", message, 5000000, on_volume, f);
 }

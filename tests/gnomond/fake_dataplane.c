@@ -213,6 +213,31 @@ static void update_volume_mirror(void *context, struct gn_channel_call *call,
 	GN_MESSAGE_FREE(volume);
 }
 
+/* Equal, and at once. */
+static void verify_volume(void *context, struct gn_channel_call *call,
+                          const ProtobufCMessage *message)
+{
+	const char *name = ((const Gnomon__V1__VerifyVolumeRequest *)message)->name;
+	struct gn_fake_dataplane *d = context;
+	const Gnomon__V1__Volume *found = gn_view_volume(&d->view, name);
+	Gnomon__V1__VolumeVerify *verify;
+	Gnomon__V1__Volume *volume;
+
+	if (!found || !found->mirror_status) {
+		fail(call, GN_NOT_FOUND, name);
+		return;
+	}
+	volume = GN_MESSAGE_COPY(Gnomon__V1__Volume, found);
+	verify = GN_MESSAGE_NEW(Gnomon__V1__VolumeVerify, gnomon__v1__volume_verify__init);
+	verify->number = 1;
+	verify->state = GNOMON__V1__VOLUME_VERIFY__STATE__DONE;
+	GN_MESSAGE_FREE(volume->mirror_status->verify);
+	volume->mirror_status->verify = verify;
+	gn_view_note_volume(&d->view, volume);
+	gn_channel_reply(call, &volume->base);
+	GN_MESSAGE_FREE(volume);
+}
+
 static void refuse_exports(void *context, struct gn_channel_call *call,
                            const ProtobufCMessage *request)
 {
@@ -226,7 +251,7 @@ static gn_channel_handler *const handlers[] = {
         get_status,     create_port,    delete_port,    list_ports,    create_volume,
         delete_volume,  list_volumes,   clone_volume,   create_mirror, update_mirror,
         delete_mirror,  list_mirrors,   update_meter,   list_meters,   update_volume_mirror,
-        refuse_exports, refuse_exports, refuse_exports,
+        refuse_exports, refuse_exports, refuse_exports, verify_volume,
 };
 
 struct gn_fake_dataplane *gn_fake_dataplane_create(const char *run_dir)

@@ -666,7 +666,8 @@ static bool stopped_schedule(struct test *t, uint64_t stop, bool power)
 /* What rots in the shadow, where the guest does not write, while it writes elsewhere. */
 static void rot(struct test *t, unsigned sector)
 {
-	t->shadow.content[sector * SIM_SECTOR + below(t, SIM_SECTOR)] ^= (uint8_t)(1 + below(t, 255));
+	t->shadow.content[sector * SIM_SECTOR + below(t, SIM_SECTOR)] ^=
+	        (uint8_t)(1 + below(t, 255));
 }
 
 static void await_comparison(struct test *t, struct gn_vmirror_verify_status *verify)
@@ -816,7 +817,8 @@ static int run_all(unsigned n_seeds)
 	printf("TAP version 13\n1..4\n");
 	for (uint64_t seed = 1; seed <= n_seeds && failures < 5; seed++)
 		failures += !run_one(seed, 0, false, false, &random, &unused);
-	result = report(1, !failures && random.ends && random.snapshots && random.in_step &&
+	result = report(1,
+	                !failures && random.ends && random.snapshots && random.in_step &&
 	                        random.compared,
 	                "random schedules", &random);
 	failures = run_stops(1, true, &cuts) + run_stops(2, true, &cuts);
@@ -834,12 +836,10 @@ static int run_all(unsigned n_seeds)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-	                                        {"stop", required_argument, NULL, 'p'},
-	                                        {"seeds", required_argument, NULL, 'n'},
-	                                        {"kill", no_argument, NULL, 'k'},
-	                                        {"rot", no_argument, NULL, 'r'},
-	                                        {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+	        {"seed", required_argument, NULL, 's'},  {"stop", required_argument, NULL, 'p'},
+	        {"seeds", required_argument, NULL, 'n'}, {"kill", no_argument, NULL, 'k'},
+	        {"rot", no_argument, NULL, 'r'},         {NULL, 0, NULL, 0}};
 	uint64_t seed = NO_SEED, stop = 0;
 	unsigned n_seeds = 1000;
 	struct totals totals = {0};

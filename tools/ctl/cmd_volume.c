@@ -60,6 +60,13 @@ int gn_ctl_volume_list(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	return GN_CTL_OK;
 }
 
+static const char *verify_state(const Gnomon__V1__VolumeVerify *v)
+{
+	static const char *const names[] = {"none", "running", "done", "ended early"};
+
+	return (unsigned)v->state < 4 ? names[v->state] : "?";
+}
+
 static void print_mirror(const Gnomon__V1__VolumeMirror *m, const Gnomon__V1__VolumeMirrorStatus *s)
 {
 	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE];
@@ -77,6 +84,13 @@ static void print_mirror(const Gnomon__V1__VolumeMirror *m, const Gnomon__V1__Vo
 	                gn_format_bytes(s->journal_size_bytes, b, sizeof b));
 	gn_output_field("point", "%s",
 	                gn_format_when(s->point_us, gn_clock_wall_us(), a, sizeof a));
+	if (s->verify)
+		gn_output_field("verify", "%s, %s of %s, %llu bytes differed, %llu repaired",
+		                verify_state(s->verify),
+		                gn_format_bytes(s->verify->done_bytes, a, sizeof a),
+		                gn_format_bytes(s->verify->size_bytes, b, sizeof b),
+		                (unsigned long long)s->verify->differing_bytes,
+		                (unsigned long long)s->verify->repaired_bytes);
 	gn_output_field("dirty", "%s after a crash; %llu resynchronisations so far",
 	                gn_format_bytes(s->dirty_bytes, a, sizeof a),
 	                (unsigned long long)s->resyncs);

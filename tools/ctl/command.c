@@ -165,6 +165,16 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl volume list\n"},
         {"volume", "show", gn_ctl_volume_show, "VOLUME", "", "one volume",
          "  gnomonctl volume show web-1-vda\n"},
+        {"volume", "verify", gn_ctl_volume_verify, "VOLUME [--repair] [--rate SIZE]",
+         "--repair --rate --no-wait --cancel",
+         "compare a volume with its shadow while it is used; repair the shadow",
+         "  --repair       copy to the shadow what differs, in its turn among the VM's writes\n"
+         "  --rate SIZE    most bytes a second; the VM's requests come first either way\n"
+         "  --no-wait      only begin; 'volume show' tells the rest\n"
+         "  --cancel       end the one that runs\n"
+         "Exit code 1: they differ, or parts could not be compared.\n\n"
+         "  gnomonctl volume verify web-1-vda\n"
+         "  gnomonctl volume verify web-1-vda --repair --rate 100MiB\n"},
         {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",
          "  gnomonctl mirror show web-1\n"},
         {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",
