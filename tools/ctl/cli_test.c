@@ -280,11 +280,8 @@ static const struct {
         {"volume verify a --repair --rate 1MiB --no-wait",
          {"VerifyVolume {\"name\":\"volumes/a\",\"repair\":true,\"bytes_per_s\":1048576"}},
         {"volume verify volumes/a --cancel",
-{
-	"VerifyVolume {\"name\":\"volumes/a\"", "\"cancel\":true}\n"
-}
-}
-, {"shadow list", {"ListShadows {}\n"}},
+         {"VerifyVolume {\"name\":\"volumes/a\"", "\"cancel\":true}\n"}},
+        {"shadow list", {"ListShadows {}\n"}},
         {"shadow show web-1", {"GetShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
         {"shadow update web-1 --stop",
          {"UpdateShadow {\"shadow\":{\"name\":\"vms/web-1/shadow\"", "\"start\":false",
@@ -336,13 +333,13 @@ static const struct {
         {"model list", {"ListModels {}\n"}},
         {"model rollback", {"RollbackModel {\"trial\":false}\n"}},
         {"model rollback --trial", {"RollbackModel {\"trial\":true}\n"}},
-        {"report", {"GetReport {}\n"}}, {"host probes", {"ListProbes {}\n"}},
+        {"report", {"GetReport {}\n"}},
+        {"host probes", {"ListProbes {}\n"}},
         {"vm threads web-1", {"ListThreads {\"name\":\"vms/web-1\"}\n"}},
         {"vm observe web-1 --kind runq --for 2s",
          {"ObserveVm {\"id\":\"ctl-", "\"vm\":\"vms/web-1\",\"kind\":\"RUNQ\","
                                       "\"duration_us\":2000000"}},
-}
-;
+};
 
 static void test_requests(void **state)
 {
