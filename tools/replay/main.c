@@ -219,6 +219,8 @@ static int run_files(struct arguments *a, char **files, int n)
 		return complain("the file", "", "at least one CSV file; see --help");
 	if (!a->replay.out && !a->features && !a->policy)
 		return complain("--out", "", "a folder for the forecasts, or --policy FILE");
+	if (a->html && !a->policy)
+		return complain("--html", a->html, "--policy FILE too: it is that policy's report");
 	if (a->replay.out && mkdir(a->replay.out, 0777) != 0 && errno != EEXIST) {
 		fprintf(stderr, "gnomon-replay: cannot make %s: %s\n", a->replay.out,
 		        strerror(errno));

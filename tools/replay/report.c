@@ -64,7 +64,7 @@ void gn_replay_report_text(FILE *out, const struct gn_replay_row *rows, size_t n
 static void put_escaped(FILE *out, const char *text)
 {
 	for (; *text; text++) {
-		if (*text == '<' || *text == '>' || *text == '&' || *text == '"')
+		if (*text == '<' || *text == '>' || *text == '&' || *text == '"' || *text == '\'')
 			fprintf(out, "&#%d;", *text);
 		else
 			fputc(*text, out);
@@ -94,7 +94,8 @@ static struct column column_at(const struct gn_replay_row *row, size_t x)
 	return column;
 }
 
-static void put_chart(FILE *out, const struct gn_replay_row *row)
+/* The chart's ceiling: the highest demand or allocation. */
+static double top_of(const struct gn_replay_row *row)
 {
 	double top = 1;
 
@@ -104,8 +105,37 @@ static void put_chart(FILE *out, const struct gn_replay_row *row)
 		top = (double)point->value > top ? (double)point->value : top;
 		top = (double)point->allocated > top ? (double)point->allocated : top;
 	}
-	fprintf(out, "<svg viewBox='0 0 %d %d' role='img'><path class='demand' d='M0 %d", WIDTH,
-	        HEIGHT, HEIGHT);
+	return top;
+}
+
+/* Lines and numbers to read the chart by: half and full height, days or hours along it. */
+static void put_axes(FILE *out, const struct gn_replay_row *row, double top, uint64_t interval_us)
+{
+	double hours = (double)row->n_points * (double)interval_us / 3.6e9;
+	double unit = hours >= 48 ? 24 : 1, units = hours / unit, every = 1;
+
+	while (units / every > 12)
+		every *= units / every > 60 ? 10 : 2;
+	for (double at = every; at < units; at += every)
+		fprintf(out,
+		        "<path class='grid' d='M%.1f 0V%d'/><text x='%.1f' y='%d'>%.0f %s</text>",
+		        WIDTH * at / units, HEIGHT, WIDTH * at / units + 3, HEIGHT - 3, at,
+		        unit > 1 ? "d" : "h");
+	fprintf(out,
+	        "<path class='grid' d='M0 %dH%d'/><text x='3' y='11'>%.4g</text>"
+	        "<text x='3' y='%d'>%.4g</text>",
+	        HEIGHT / 2, WIDTH, top / (double)row->scale, HEIGHT / 2 + 11,
+	        top / (double)row->scale / 2);
+}
+
+static void put_chart(FILE *out, const struct gn_replay_row *row, uint64_t interval_us)
+{
+	double top = top_of(row);
+
+	fprintf(out, "<svg viewBox='0 0 %d %d' role='img' aria-label='demand and allocation of ",
+	        WIDTH, HEIGHT);
+	put_escaped(out, row->name);
+	fprintf(out, "'><path class='demand' d='M0 %d", HEIGHT);
 	for (size_t x = 0; x < WIDTH; x++)
 		fprintf(out, "L%zu %.1f", x, HEIGHT * (1 - column_at(row, x).value / top));
 	fprintf(out, "L%d %dZ'/><path class='allocated' d='M", WIDTH, HEIGHT);
@@ -116,7 +146,9 @@ static void put_chart(FILE *out, const struct gn_replay_row *row)
 	for (size_t x = 0; x < WIDTH; x++)
 		if (column_at(row, x).violated)
 			fprintf(out, "M%zu 0v5", x);
-	fprintf(out, "'/></svg>\n");
+	fprintf(out, "'/>");
+	put_axes(out, row, top, interval_us);
+	fprintf(out, "</svg>\n");
 }
 
 static void put_table(FILE *out, const struct gn_replay_row *rows, size_t n)
@@ -149,7 +181,9 @@ static void put_page(FILE *out, const struct gn_replay_row *rows, size_t n, uint
 	        "#dde}td:first-child,th:first-child{"
 	        "text-align:left}svg{width:100%%;background:#f6f7fa}.demand{fill:#9db8dd}."
 	        "allocated{fill:"
-	        "none;stroke:#234;stroke-width:1.5}.violated{stroke:#c22;stroke-width:1}h2{font-"
+	        "none;stroke:#234;stroke-width:1.5}.violated{stroke:#c22;stroke-width:1}.grid{"
+	        "stroke:#223;stroke-opacity:.12}text{"
+	        "font-size:10px;fill:#556}h2{font-"
 	        "size:1rem;"
 	        "margin:1.5rem 0 .3rem}</style><h1>What this policy would have done</h1>");
 	fprintf(out,
@@ -169,7 +203,7 @@ static void put_page(FILE *out, const struct gn_replay_row *rows, size_t n, uint
 		fprintf(out, "<h2>");
 		put_escaped(out, rows[i].name);
 		fprintf(out, "</h2>\n");
-		put_chart(out, &rows[i]);
+		put_chart(out, &rows[i], interval_us);
 	}
 }
 

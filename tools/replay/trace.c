@@ -12,15 +12,17 @@
 
 #include "firmware/predict/predict.h"
 
-#define LINE_SIZE   65536
-#define COLUMNS_MAX 64
-#define LENGTH_MAX  50000000u
+#define LINE_SIZE       65536
+#define COLUMNS_MAX     64
+#define FIELDS_MAX      (COLUMNS_MAX + 3) /* one more than is allowed, to notice */
+#define LENGTH_MAX      50000000u
+#define INTERVAL_MAX_MS 3600000
 
 struct reader {
 	gzFile file;
 	char *line;
 	size_t number;
-	char *fields[COLUMNS_MAX + 2];
+	char *fields[FIELDS_MAX];
 	size_t n_fields;
 };
 
@@ -87,7 +89,7 @@ static bool next_line(struct reader *reader, uint64_t *interval_ms)
 		if (!*at)
 			continue;
 		reader->n_fields = 0;
-		while (at && reader->n_fields < COLUMNS_MAX + 2)
+		while (at && reader->n_fields < FIELDS_MAX)
 			reader->fields[reader->n_fields++] = strsep(&at, ",");
 		return true;
 	}
@@ -99,6 +101,9 @@ static int read_header(struct pass *pass, struct reader *reader)
 	if (!next_line(reader, &pass->interval_ms) || reader->n_fields < 3)
 		return fail(pass, reader->number, "expected the header 'series,t,<columns>', found",
 		            reader->n_fields ? reader->fields[0] : "");
+	if (reader->n_fields == FIELDS_MAX)
+		return fail(pass, reader->number, "more than 64 columns; the last is",
+		            reader->fields[FIELDS_MAX - 1]);
 	if (pass->n_columns)
 		return 0;
 	for (size_t i = 2; i < reader->n_fields; i++)
@@ -155,9 +160,10 @@ static int measure(struct pass *pass, struct reader *reader)
 		if (reader->n_fields != pass->n_columns + 2)
 			return fail(pass, reader->number,
 			            "wrong number of fields in line of series", reader->fields[0]);
-		if (pass->interval_ms == 0)
-			return fail(pass, reader->number, "no '# interval_s: N' line before",
-			            "data");
+		if (pass->interval_ms == 0 || pass->interval_ms > INTERVAL_MAX_MS)
+			return fail(pass, reader->number,
+			            "no '# interval_s: N' line with N of 0.1 to 3600 before series",
+			            reader->fields[0]);
 		status = place(pass, reader, series, &index);
 		if (status != 0)
 			return status;
@@ -225,11 +231,25 @@ static int fill(struct pass *pass, struct reader *reader, struct gn_trace *trace
 		for (size_t c = 0; c < pass->n_columns; c++, row++) {
 			const char *text = reader->fields[c + 2];
 
+			if (*text && row->values[index] != GN_TRACE_MISSING)
+				return fail(pass, reader->number, "a second value for time",
+				            reader->fields[1]);
 			if (*text && gn_trace_number(text, row->scale, &row->values[index]) != 0)
 				return fail(pass, reader->number, "expected a number, found", text);
 		}
 	}
 	return 0;
+}
+
+/* A file that was cut off or damaged ends like a whole one, but for what zlib says. */
+static int check_end(struct pass *pass, struct reader *reader)
+{
+	int error = Z_OK;
+	const char *text = gzerror(reader->file, &error);
+
+	return error == Z_OK || error == Z_STREAM_END
+	               ? 0
+	               : fail(pass, reader->number + 1, "the file is damaged or cut off", text);
 }
 
 static int run_pass(struct pass *pass, struct gn_trace *trace)
@@ -245,6 +265,8 @@ static int run_pass(struct pass *pass, struct gn_trace *trace)
 		status = read_header(pass, &reader);
 		if (status == 0)
 			status = trace->rows ? fill(pass, &reader, trace) : measure(pass, &reader);
+		if (status == 0)
+			status = check_end(pass, &reader);
 	}
 	if (reader.file)
 		gzclose(reader.file);
