@@ -26,6 +26,17 @@ def per_sample(context, program, pack):
     return (instructions(context, program, END, pack) - first) / (END - BEGIN)
 
 
+def misses(context, program, vms):
+    """Last-level misses per sample with a last level of 2 MiB, by cachegrind's model."""
+    counts = []
+    for steps in (4, 8):
+        done = subprocess.run(["valgrind", "--tool=cachegrind", "--cache-sim=yes", "--LL=2097152,16,64",
+                               "--cachegrind-out-file=/dev/null", program, str(vms), str(steps), PACK],
+                              capture_output=True, text=True, check=True, cwd=context.tmp)
+        counts.append(int(re.search(r"LL misses: +([\d,]+)", done.stderr).group(1).replace(",", "")))
+    return max(0, (counts[1] - counts[0]) / (4 * vms))
+
+
 def cost(program, vms, steps, pack):
     """(ns per sample, bytes per VM, bytes of the pack), the quickest of three."""
     runs = [subprocess.run([program, str(vms), str(steps), *pack], capture_output=True, text=True,
@@ -41,9 +52,9 @@ def sklearn_ns():
     except ImportError:
         return None
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(20000, 49)), rng.normal(size=20000)
-    model = HistGradientBoostingRegressor(loss="quantile", quantile=0.95, max_iter=64, max_depth=8,
-                                          max_leaf_nodes=256, min_samples_leaf=5).fit(x, y)
+    x, y = rng.normal(size=(20000, 37)), rng.normal(size=20000)
+    model = HistGradientBoostingRegressor(loss="quantile", quantile=0.95, max_iter=32, max_depth=7,
+                                          max_leaf_nodes=128, min_samples_leaf=5).fit(x, y)
     model.predict(x[:1])
     times = []
     for _ in range(20):
@@ -87,6 +98,11 @@ def run(context):
         base, _, _ = cost(program, 10, max(3, 20000 // vms), [PACK])
         rows.append(harness.row(f"forecast, one of {vms} VMs", more, "ns/sample", False,
                                 "one of 10 VMs", more / base, 1.5))
+    lines = size / 64
+    for vms in (10, 2000):
+        missed = misses(context, program, vms)
+        rows.append(harness.row(f"forecast, cache misses of one of {vms} VMs", missed, "lines/sample",
+                                False, "lines of its state", missed / lines, 1.0))
     for peer, peer_ns in (("scikit-learn, its trees alone", sklearn_ns()),
                           ("statsmodels, one exponential smoothing fit", ets_ns())):
         if peer_ns:
