@@ -55,11 +55,11 @@ def make_key(path):
 def pack_bytes(trees=4, serial=1, name="test", seed=1, size=2000):
     """A pack of random trees: well-formed, and useless."""
     rng = random.Random(seed)
-    out = [struct.pack("<IHHHHHHII40s", 0x504D4E47, 1, 1, 49, trees, 2, 0, serial, 0, name.encode())]
+    out = [struct.pack("<IHHHHHHII40s", 0x504D4E47, 2, 2, 37, trees, 2, 0, serial, 0, name.encode())]
     for _ in range(trees):
-        out.append(bytes(rng.randrange(49) for _ in range(3)) + b"\0")
-        out.append(struct.pack("<3hh", *(rng.randrange(-300, 300) for _ in range(3)), 0))
-        out.append(struct.pack("<16h", *(rng.randrange(-size, size) for _ in range(16))))
+        out.append(b"\0" + bytes(rng.randrange(37) for _ in range(3)))
+        out.append(struct.pack("<4H", 0, *(32768 + rng.randrange(-300, 300) for _ in range(3))))
+        out.append(struct.pack("<16H", *(2184 + rng.randrange(-size, size) for _ in range(16))))
     return b"".join(out)
 
 

@@ -124,21 +124,17 @@ static inline int64_t gn_exp2_q10(int32_t x_q10, unsigned int result_q)
 	return gn_sat_shift(mantissa, whole + (int)result_q - 20);
 }
 
-/* floor(sqrt(value)). */
+/* floor(sqrt(value)), by Newton's method from above. */
 static inline uint32_t gn_sqrt64(uint64_t value)
 {
-	uint64_t root = 0, bit = (uint64_t)1 << 62;
+	uint64_t root = (uint64_t)1 << (gn_top_bit(value) / 2 + 1), next = root;
 
-	while (bit > value)
-		bit >>= 2;
-	for (; bit; bit >>= 2) {
-		if (value >= root + bit) {
-			value -= root + bit;
-			root = (root >> 1) + bit;
-		} else {
-			root >>= 1;
-		}
-	}
+	if (value == 0)
+		return 0;
+	do {
+		root = next;
+		next = (root + value / root) / 2;
+	} while (next < root);
 	return (uint32_t)root;
 }
 

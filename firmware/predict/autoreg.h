@@ -12,9 +12,10 @@
 #include "firmware/predict/history.h"
 #include "firmware/predict/rls.h"
 
-#define GN_AUTOREG_N        13
-#define GN_AUTOREG_HORIZONS 4
-#define GN_AUTOREG_RING     24
+#define GN_AUTOREG_N         10
+#define GN_AUTOREG_HORIZONS  4
+#define GN_AUTOREG_RING      24
+#define GN_AUTOREG_SHIFT_MAX 16
 
 /* What turns units into the dimensionless Q12 numbers that the learners take. */
 struct gn_norm {
@@ -27,11 +28,18 @@ struct gn_autoreg {
 	uint64_t d[GN_AUTOREG_N];
 	int32_t u[GN_RLS_PAIRS(GN_AUTOREG_N)];
 	int32_t weights[GN_AUTOREG_HORIZONS][GN_AUTOREG_N];
-	int16_t gains[GN_AUTOREG_RING][GN_AUTOREG_N]; /* small floats of Q24 */
+	int32_t newest[GN_AUTOREG_N];                 /* regressors at the newest sample */
+	int16_t gains[GN_AUTOREG_RING][GN_AUTOREG_N]; /* Q24 when shifted left by ... */
+	uint8_t shifts[GN_AUTOREG_RING];              /* ... these */
 };
 
 /* A difference in standard deviations, Q12, within +-8. */
-int32_t gn_norm_q12(const struct gn_norm *norm, int64_t difference);
+static inline int32_t gn_norm_q12(const struct gn_norm *norm, int64_t difference)
+{
+	/* |difference| <= 2^27, inverse <= 2^32 */
+	return gn_clamp32((difference * norm->inverse_sd_q36) >> 24, -GN_RLS_LIMIT_Q12,
+	                  GN_RLS_LIMIT_Q12);
+}
 
 void gn_autoreg_init(struct gn_autoreg *ar);
 
@@ -39,14 +47,16 @@ void gn_autoreg_init(struct gn_autoreg *ar);
 void gn_autoreg_regressors(const struct gn_history *history, const struct gn_norm *norm,
                            uint32_t lag, int32_t x[GN_AUTOREG_N]);
 
+/* The change expected at horizon 'index' of an origin with these regressors, Q12. */
+int32_t gn_autoreg_predict(const struct gn_autoreg *ar, uint32_t index,
+                           const int32_t x[GN_AUTOREG_N]);
+
 /* Learns from the newest sample, the target of horizon 'index' ('horizon' steps), whose
- * regressors were 'x'; before gn_autoreg_absorb(). */
-void gn_autoreg_learn(struct gn_autoreg *ar, const struct gn_history *history,
-                      const struct gn_norm *norm, uint32_t index, uint32_t horizon,
-                      const int32_t x[GN_AUTOREG_N]);
+ * regressors were 'x' and whose forecast was off by 'error_q12'; before gn_autoreg_absorb(). */
+void gn_autoreg_learn(struct gn_autoreg *ar, const struct gn_history *history, uint32_t index,
+                      uint32_t horizon, const int32_t x[GN_AUTOREG_N], int32_t error_q12);
 
 /* Takes the newest regressors into the covariance. */
-void gn_autoreg_absorb(struct gn_autoreg *ar, const struct gn_history *history,
-                       const int32_t x[GN_AUTOREG_N]);
+void gn_autoreg_absorb(struct gn_autoreg *ar, const struct gn_history *history);
 
 #endif

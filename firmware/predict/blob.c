@@ -13,7 +13,7 @@
 #include "firmware/predict/state.h"
 
 #define MAGIC   0x42504e47u /* "GNPB" */
-#define VERSION 1
+#define VERSION 2
 
 struct header {
 	uint32_t magic;
@@ -89,7 +89,7 @@ static bool values_are_sound(const struct gn_predict *p)
 
 	if (!all_within(p->history.exact, GN_HISTORY_EXACT, 0, GN_U_MAX) ||
 	    !all_within(&p->peak, 1, 0, GN_U_MAX) ||
-	    !all_within(&p->recent.max_6, 5, 0, GN_U_MAX) ||
+	    !all_within(&p->recent.max_6, 3, 0, GN_U_MAX) ||
 	    !all_within(&p->recent.change_fast_q4, 2 + GN_H, 0, 1 << 30) ||
 	    !all_within(p->recent.above_q16, GN_H, 0, 65536) ||
 	    p->recent.block >= GN_RECENT_BLOCKS ||
@@ -118,16 +118,21 @@ static bool learners_are_sound(const struct gn_predict *p)
 
 	if (!covariance_is_sound(p->ar.d, GN_AUTOREG_N) ||
 	    !all_within(&p->ar.weights[0][0], GN_H * GN_AUTOREG_N, -GN_RLS_WEIGHT_MAX,
-	                GN_RLS_WEIGHT_MAX))
+	                GN_RLS_WEIGHT_MAX) ||
+	    !all_within(p->ar.newest, GN_AUTOREG_N, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12))
 		return false;
-	for (size_t i = 0; i < GN_H; i++) {
+	for (uint32_t i = 0; i < GN_AUTOREG_RING; i++)
+		if (p->ar.shifts[i] > GN_AUTOREG_SHIFT_MAX)
+			return false;
+	for (uint32_t i = 0; i < GN_H; i++) {
 		if (!covariance_is_sound(p->stack[i].d, GN_STACK_N) ||
 		    !all_within(p->stack[i].weights, GN_STACK_N, -GN_RLS_WEIGHT_MAX,
 		                GN_RLS_WEIGHT_MAX))
 			return false;
 		if (!gn_spread_is_sound(&p->spread[i]) || !gn_spread_is_sound(&p->rhythm_spread[i]))
 			return false;
-		if (!all_within(p->offsets_q16[i], GN_Q, -GN_OFFSET_MAX_Q16, GN_OFFSET_MAX_Q16))
+		if (!all_within(p->offsets_q16[i], GN_Q, -GN_OFFSET_MAX_Q16, GN_OFFSET_MAX_Q16) ||
+		    !gn_mix_is_sound(p, i))
 			return false;
 	}
 	return gn_level_is_sound(&p->level) && period->best <= GN_PERIOD_MAX &&

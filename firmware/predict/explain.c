@@ -15,12 +15,12 @@ static void add_experts(struct gn_text *text, const struct gn_predict *p, uint32
 {
 	uint32_t sum = 0, n = 0;
 
-	for (uint32_t e = 0; e < GN_N_ONLINE; e++)
-		sum += p->weights[index][GN_P95][e];
-	if (sum == 0) {
+	if (p->n_judged[index] == 0) {
 		gn_text_add(text, "no expert judged yet");
 		return;
 	}
+	for (uint32_t e = 0; e < GN_N_ONLINE; e++)
+		sum += p->weights[index][GN_P95][e];
 	for (uint32_t e = 0; e < GN_N_ONLINE; e++) {
 		uint32_t percent = (p->weights[index][GN_P95][e] * 100u + sum / 2) / sum;
 

@@ -12,16 +12,20 @@ struct scale {
 	int64_t inverse_q36; /* of the unit in Q4 */
 };
 
-static int16_t relative(const struct scale *scale, int64_t value)
+static uint16_t feature_of(int64_t value)
 {
-	/* |difference| < 2^27, inverse <= 2^36: the product fits 63 bits; Q4 off, Q8 on */
-	return (int16_t)gn_clamp64(((value - scale->origin) * scale->inverse_q36) >> 24, -LIMIT,
-	                           LIMIT);
+	return (uint16_t)(GN_FEATURES_ZERO + gn_clamp64(value, -LIMIT, LIMIT));
 }
 
-static int16_t log_ratio(uint64_t a, uint64_t b)
+static uint16_t relative(const struct scale *scale, int64_t value)
 {
-	return (int16_t)((gn_log2_q10(a + 1) - gn_log2_q10(b + 1)) >> 2);
+	/* |difference| < 2^27, inverse <= 2^36: the product fits 63 bits; Q4 off, Q8 on */
+	return feature_of(((value - scale->origin) * scale->inverse_q36) >> 24);
+}
+
+static int32_t log_q10(uint64_t value)
+{
+	return gn_log2_q10(value + 1);
 }
 
 uint32_t gn_features_unit_q4(const struct gn_predict *p, uint32_t index)
@@ -62,35 +66,54 @@ static void learn_high(struct gn_predict *p, int32_t value)
 	*high = gn_small_pack((uint64_t)gn_max64(old, value));
 }
 
-void gn_recent_observe(struct gn_predict *p)
+/* The blocks' maxima: a block leaves only when a new one begins. */
+static void observe_blocks(struct gn_recent *recent, int32_t value, bool begins)
 {
-	struct gn_recent *recent = &p->recent;
-	int32_t value = gn_history_at(&p->history, 0), before = gn_history_at(&p->history, 1);
-	int64_t change = gn_abs64((int64_t)value - before) << 4;
 	uint16_t packed = gn_small_pack((uint64_t)value), *block;
-	int64_t n = p->history.n;
+	int32_t rounded = (int32_t)gn_small_unpack(packed);
 
-	recent->change_fast_q4 += (int32_t)((change - recent->change_fast_q4) / gn_min64(n, 8));
-	recent->change_slow_q4 += (int32_t)((change - recent->change_slow_q4) / gn_min64(n, 512));
-	if ((n - 1) % GN_RECENT_BLOCK == 0) {
+	if (begins) {
 		recent->block = (uint8_t)((recent->block + 1) % GN_RECENT_BLOCKS);
 		recent->blocks[recent->block] = 0;
 	}
 	block = &recent->blocks[recent->block];
 	*block = packed > *block ? packed : *block;
-	recent->max_96 = block_max(recent, 8);
-	recent->max_288 = block_max(recent, GN_RECENT_BLOCKS);
-	learn_high(p, value);
-	recent->max_6 = recent->max_24 = value;
-	recent->min_12 = value;
-	for (uint32_t lag = 1; lag < 24; lag++) {
-		value = gn_history_at(&p->history, lag);
-		recent->max_24 = value > recent->max_24 ? value : recent->max_24;
-		if (lag < 6)
-			recent->max_6 = recent->max_24;
-		if (lag < 12)
-			recent->min_12 = value < recent->min_12 ? value : recent->min_12;
+	if (begins) {
+		recent->max_96 = block_max(recent, 8);
+		recent->max_288 = block_max(recent, GN_RECENT_BLOCKS);
+	} else {
+		recent->max_96 = rounded > recent->max_96 ? rounded : recent->max_96;
+		recent->max_288 = rounded > recent->max_288 ? rounded : recent->max_288;
 	}
+}
+
+/* The highest of the newest 'n' samples, 'before' being what it was one sample ago: only when
+ * the sample that held it leaves must the others be looked at. */
+static int32_t max_of(const struct gn_history *history, uint32_t n, int32_t before)
+{
+	int32_t value = gn_history_at(history, 0);
+
+	if (value >= before)
+		return value;
+	if (gn_history_at(history, n) < before)
+		return before;
+	for (uint32_t lag = 1; lag < n; lag++)
+		value = gn_history_at(history, lag) > value ? gn_history_at(history, lag) : value;
+	return value;
+}
+
+void gn_recent_observe(struct gn_predict *p)
+{
+	struct gn_recent *recent = &p->recent;
+	int32_t value = gn_history_at(&p->history, 0), before = gn_history_at(&p->history, 1);
+	int64_t change = gn_abs64((int64_t)value - before) << 4;
+	int64_t n = p->history.n;
+
+	recent->change_fast_q4 += (int32_t)((change - recent->change_fast_q4) / gn_min64(n, 8));
+	recent->change_slow_q4 += (int32_t)((change - recent->change_slow_q4) / gn_min64(n, 512));
+	observe_blocks(recent, value, (n - 1) % GN_RECENT_BLOCK == 0);
+	learn_high(p, value);
+	recent->max_6 = max_of(&p->history, 6, recent->max_6);
 }
 
 void gn_recent_rescale(struct gn_recent *recent, unsigned int shift)
@@ -98,8 +121,6 @@ void gn_recent_rescale(struct gn_recent *recent, unsigned int shift)
 	recent->change_fast_q4 >>= shift;
 	recent->change_slow_q4 >>= shift;
 	recent->max_6 >>= shift;
-	recent->max_24 >>= shift;
-	recent->min_12 >>= shift;
 	recent->max_96 >>= shift;
 	recent->max_288 >>= shift;
 	for (uint32_t i = 0; i < GN_RECENT_BLOCKS; i++)
@@ -110,75 +131,105 @@ void gn_recent_rescale(struct gn_recent *recent, unsigned int shift)
 		recent->error_fast_q4[i] >>= shift;
 }
 
-/* Highest value within two steps of a whole number of periods before the target. */
-static int32_t window_max(const struct gn_predict *p, uint32_t lag)
+/* Highest value within two steps of 'lag'. */
+static int32_t window_max(const struct gn_history *history, uint32_t lag)
 {
-	int32_t most = 0;
+	uint32_t first = lag > 2 ? lag - 2 : 0, n = lag + 3 - first;
+	int32_t most = 0, place = history->packed_next - 1 - (int32_t)first;
 
-	for (uint32_t i = lag > 2 ? lag - 2 : 0; i <= lag + 2; i++) {
-		int32_t value = gn_history_at(&p->history, i);
+	if (first >= GN_HISTORY_EXACT && first + n <= history->n && first + n <= GN_HISTORY_SIZE) {
+		uint16_t packed = 0; /* small floats order like their values */
+
+		for (; n > 0; n--, place--) {
+			place += place < 0 ? GN_HISTORY_SIZE : 0;
+			packed = history->packed[place] > packed ? history->packed[place] : packed;
+		}
+		return (int32_t)gn_small_unpack(packed);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		int32_t value = gn_history_at(history, first + i);
 
 		most = value > most ? value : most;
 	}
 	return most;
 }
 
-void gn_features_make(const struct gn_predict *p, uint32_t index,
-                      int32_t experts[GN_N_EXPERTS][GN_Q], int16_t features[GN_N_FEATURES])
+/* What the experts say, and the newest samples. Returns where the next feature goes. */
+static uint16_t *add_experts(uint16_t *f, const struct scale *scale, const struct gn_history *past,
+                             int32_t experts[GN_N_EXPERTS][GN_Q])
 {
-	const struct gn_recent *recent = &p->recent;
-	uint32_t unit_q4 = gn_features_unit_q4(p, index), horizon = p->config.horizons[index];
-	uint32_t rhythm = gn_panel_rhythm(p), day = p->day <= GN_PERIOD_MAX ? p->day : rhythm;
-	uint32_t rhythm_lag = gn_period_lag(rhythm, horizon), day_lag = gn_period_lag(day, horizon);
-	const int32_t *mix = experts[GN_EXPERT_MIX];
-	struct scale scale = {mix[GN_P50], ((int64_t)1 << 36) / unit_q4};
-	int32_t error_p = gn_period_error(&p->period, rhythm);
-	int32_t error_h = gn_period_error(&p->period, horizon);
-	int16_t *f = features;
+	static const uint8_t lags[] = {0, 1, 2, 3, 6};
 
 	for (uint32_t q = GN_P90; q <= GN_P99; q++)
-		*f++ = relative(&scale, mix[q]);
-	for (uint32_t q = GN_P50; q <= GN_P99; q++)
-		*f++ = relative(&scale, experts[GN_EXPERT_STACK][q]);
-	*f++ = relative(&scale, experts[GN_EXPERT_RHYTHM][GN_P50]);
-	*f++ = relative(&scale, experts[GN_EXPERT_RHYTHM][GN_P95]);
-	for (uint32_t q = GN_P50; q <= GN_P99; q++)
-		*f++ = relative(&scale, experts[GN_EXPERT_DAY][q]);
-	*f++ = relative(&scale, experts[GN_EXPERT_WEEK][GN_P50]);
-	*f++ = relative(&scale, experts[GN_EXPERT_WEEK][GN_P95]);
-	*f++ = relative(&scale, experts[GN_EXPERT_WEEK][GN_P99]);
-	*f++ = relative(&scale, gn_history_at(&p->history, 0));
-	*f++ = relative(&scale, gn_history_at(&p->history, 1));
-	*f++ = relative(&scale, gn_history_at(&p->history, 2));
-	*f++ = relative(&scale, gn_history_at(&p->history, 3));
-	*f++ = relative(&scale, gn_history_at(&p->history, 6));
-	*f++ = relative(&scale, recent->max_6);
-	*f++ = relative(&scale, recent->max_24);
-	*f++ = relative(&scale, recent->min_12);
-	*f++ = relative(&scale, recent->max_96);
-	*f++ = relative(&scale, recent->max_288);
-	*f++ = relative(&scale, p->fast_q5 >> 5);
-	*f++ = relative(&scale, p->slow_q5 >> 5);
-	*f++ = relative(&scale, window_max(p, rhythm_lag));
-	*f++ = relative(&scale, window_max(p, rhythm_lag + rhythm));
-	*f++ = relative(&scale, gn_history_at(&p->history, rhythm_lag + rhythm));
-	*f++ = relative(&scale, gn_history_at(&p->history, day_lag));
-	*f++ = relative(&scale, window_max(p, day_lag));
-	*f++ = relative(&scale, gn_panel_profile(p, 0, horizon));
-	*f++ = relative(&scale, gn_history_at(&p->history, day_lag + day));
-	*f++ = relative(&scale, window_max(p, day_lag + day));
-	*f++ = relative(&scale, (int32_t)gn_small_unpack(
-	                                recent->high[high_slot(p, p->history.n - 1 + horizon)]));
-	*f++ = relative(&scale, p->peak);
-	*f++ = log_ratio((uint64_t)recent->change_fast_q4, (uint64_t)recent->change_slow_q4);
-	*f++ = log_ratio((uint64_t)recent->error_fast_q4[index], unit_q4);
-	*f++ = log_ratio((uint64_t)recent->change_slow_q4, unit_q4);
-	*f++ = log_ratio((uint64_t)(p->slow_q5 >> 1), unit_q4);
-	*f++ = log_ratio((uint64_t)mix[GN_P50] << 4, (uint64_t)(p->slow_q5 >> 1));
-	*f++ = (int16_t)(recent->above_q16[index] >> 2);
-	*f++ = error_p < 0 || error_h < 0 ? 0 : log_ratio((uint64_t)error_p, (uint64_t)error_h);
-	*f++ = (int16_t)(gn_log2_q10(horizon) >> 2);
-	*f++ = (int16_t)(gn_log2_q10(p->history.n) >> 2);
-	*f++ = (int16_t)(gn_log2_q10(rhythm) >> 2);
-	_Static_assert(GN_N_FEATURES == 49, "count the lines above");
+		*f++ = relative(scale, experts[GN_EXPERT_MIX][q]);
+	for (uint32_t q = GN_P50; q <= GN_P95; q++)
+		*f++ = relative(scale, experts[GN_EXPERT_STACK][q]);
+	*f++ = relative(scale, experts[GN_EXPERT_RHYTHM][GN_P50]);
+	*f++ = relative(scale, experts[GN_EXPERT_RHYTHM][GN_P95]);
+	*f++ = relative(scale, experts[GN_EXPERT_DAY][GN_P50]);
+	*f++ = relative(scale, experts[GN_EXPERT_DAY][GN_P90]);
+	*f++ = relative(scale, experts[GN_EXPERT_WEEK][GN_P50]);
+	for (uint32_t i = 0; i < sizeof(lags); i++)
+		*f++ = relative(scale, gn_history_at(past, lags[i]));
+	return f;
+}
+
+/* The levels of the last hours and days, and what the time of day and the rhythm say. */
+static uint16_t *add_levels(uint16_t *f, const struct scale *scale, const struct gn_predict *p,
+                            uint32_t horizon)
+{
+	const struct gn_recent *recent = &p->recent;
+	const struct gn_history *past = &p->history;
+	uint32_t rhythm = gn_panel_rhythm(p), day = p->day <= GN_PERIOD_MAX ? p->day : rhythm;
+	uint32_t rhythm_lag = gn_period_lag(rhythm, horizon), day_lag = gn_period_lag(day, horizon);
+	uint32_t high = high_slot(p, past->n - 1 + horizon);
+
+	*f++ = relative(scale, recent->max_6);
+	*f++ = relative(scale, recent->max_96);
+	*f++ = relative(scale, recent->max_288);
+	*f++ = relative(scale, p->fast_q5 >> 5);
+	*f++ = relative(scale, p->slow_q5 >> 5);
+	*f++ = relative(scale, window_max(past, rhythm_lag));
+	*f++ = relative(scale, gn_history_at(past, rhythm_lag + rhythm));
+	*f++ = relative(scale, gn_history_at(past, day_lag));
+	*f++ = relative(scale, window_max(past, day_lag));
+	*f++ = relative(scale, gn_panel_profile(p, 0, horizon));
+	*f++ = relative(scale, gn_history_at(past, day_lag + day));
+	*f++ = relative(scale, (int64_t)gn_small_unpack(recent->high[high]));
+	*f++ = relative(scale, p->peak);
+	return f;
+}
+
+/* Ratios, as differences of logarithms in Q8. */
+static void add_ratios(uint16_t *f, const struct gn_predict *p, uint32_t index, int32_t median)
+{
+	const struct gn_recent *recent = &p->recent;
+	int32_t error_p = gn_period_error(&p->period, gn_panel_rhythm(p));
+	int32_t error_h = gn_period_error(&p->period, p->config.horizons[index]);
+	int32_t unit = log_q10(gn_features_unit_q4(p, index));
+	int32_t slow = log_q10((uint64_t)recent->change_slow_q4);
+	int32_t mean = log_q10((uint64_t)(p->slow_q5 >> 1));
+	bool known = error_p >= 0 && error_h >= 0;
+
+	*f++ = feature_of((log_q10((uint64_t)recent->change_fast_q4) - slow) >> 2);
+	*f++ = feature_of((log_q10((uint64_t)recent->error_fast_q4[index]) - unit) >> 2);
+	*f++ = feature_of((slow - unit) >> 2);
+	*f++ = feature_of((mean - unit) >> 2);
+	*f++ = feature_of((log_q10((uint64_t)median << 4) - mean) >> 2);
+	*f++ = feature_of(recent->above_q16[index] >> 2);
+	*f++ = feature_of(known ? (log_q10((uint64_t)error_p) - log_q10((uint64_t)error_h)) >> 2
+	                        : 0);
+	*f++ = feature_of(gn_log2_q10(p->history.n) >> 2);
+}
+
+void gn_features_make(const struct gn_predict *p, uint32_t index,
+                      int32_t experts[GN_N_EXPERTS][GN_Q], uint16_t features[GN_N_FEATURES])
+{
+	int32_t median = experts[GN_EXPERT_MIX][GN_P50];
+	struct scale scale = {median, ((int64_t)1 << 36) / gn_features_unit_q4(p, index)};
+	uint16_t *f = features;
+
+	f = add_experts(f, &scale, &p->history, experts);
+	f = add_levels(f, &scale, p, p->config.horizons[index]);
+	add_ratios(f, p, index, median);
 }

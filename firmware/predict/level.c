@@ -86,11 +86,13 @@ void gn_level_observe(struct gn_level *level, int32_t value,
 		add(level, memory, index, half_lives[memory]);
 }
 
-void gn_level_quantiles(const struct gn_level *level, uint32_t memory, const uint32_t *levels_q16,
-                        uint32_t n, int32_t *quantiles)
+void gn_level_read(struct gn_level *level, uint32_t memory,
+                   const uint32_t levels_q16[GN_LEVEL_KEPT])
 {
 	const uint16_t *counts = level->counts[memory];
-	uint32_t lowest = level->top - (GN_LEVEL_BINS - 1), total = 0, above = 0, q = n;
+	uint32_t lowest = level->top - (GN_LEVEL_BINS - 1), total = 0, above = 0;
+	uint32_t q = GN_LEVEL_KEPT;
+	int32_t *quantiles = level->kept[memory];
 
 	for (uint32_t i = 0; i < GN_LEVEL_BINS; i++)
 		total += counts[i];
@@ -110,6 +112,9 @@ void gn_level_rescale(struct gn_level *level, unsigned int shift)
 {
 	uint32_t by = 8 * shift;
 
+	for (uint32_t memory = 0; memory < GN_LEVEL_MEMORIES; memory++)
+		for (uint32_t q = 0; q < GN_LEVEL_KEPT; q++)
+			level->kept[memory][q] >>= shift;
 	if (level->top >= by + GN_LEVEL_BINS - 1) {
 		level->top = (uint8_t)(level->top - by);
 		return;
@@ -136,5 +141,9 @@ bool gn_level_is_sound(const struct gn_level *level)
 	for (uint32_t memory = 0; memory < GN_LEVEL_MEMORIES; memory++)
 		if (level->step_q16[memory] >= 127u << 17)
 			return false;
+	for (uint32_t memory = 0; memory < GN_LEVEL_MEMORIES; memory++)
+		for (uint32_t q = 0; q < GN_LEVEL_KEPT; q++)
+			if (level->kept[memory][q] < 0 || level->kept[memory][q] > GN_U_MAX)
+				return false;
 	return level->top >= GN_LEVEL_BINS - 1 && level->top <= 8 * GN_U_BITS;
 }

@@ -13,6 +13,7 @@
 
 #define GN_LEVEL_BINS     80
 #define GN_LEVEL_MEMORIES 2
+#define GN_LEVEL_KEPT     4 /* quantiles */
 
 struct gn_level {
 	uint8_t top;                  /* octave position (log2, Q3) of the highest bin */
@@ -20,6 +21,7 @@ struct gn_level {
 	uint32_t
 	        step_q16[GN_LEVEL_MEMORIES]; /* weight of the next sample, grows instead of decay */
 	uint16_t counts[GN_LEVEL_MEMORIES][GN_LEVEL_BINS];
+	int32_t kept[GN_LEVEL_MEMORIES][GN_LEVEL_KEPT]; /* quantiles as last read */
 };
 
 void gn_level_init(struct gn_level *level);
@@ -28,9 +30,9 @@ void gn_level_init(struct gn_level *level);
 void gn_level_observe(struct gn_level *level, int32_t value,
                       const uint32_t half_lives[GN_LEVEL_MEMORIES]);
 
-/* The quantiles at 'n' ascending levels (Q16). */
-void gn_level_quantiles(const struct gn_level *level, uint32_t memory, const uint32_t *levels_q16,
-                        uint32_t n, int32_t *quantiles);
+/* Reads the quantiles of one memory at ascending levels (Q16) and keeps them. */
+void gn_level_read(struct gn_level *level, uint32_t memory,
+                   const uint32_t levels_q16[GN_LEVEL_KEPT]);
 
 /* The unit of values has grown by 2^shift. */
 void gn_level_rescale(struct gn_level *level, unsigned int shift);

@@ -8,10 +8,14 @@
 #ifndef GN_PREDICT_MIX_H
 #define GN_PREDICT_MIX_H
 
+#include <stdbool.h>
+
 #include "firmware/predict/pack.h"
 #include "firmware/predict/state.h"
 
 #define GN_OFFSET_MAX_Q16 (32 << 16)
+
+void gn_mix_init(struct gn_predict *p);
 
 /* Divides the pending ring among the configured horizons. */
 void gn_mix_share_slots(struct gn_predict *p);
@@ -19,9 +23,8 @@ void gn_mix_share_slots(struct gn_predict *p);
 /* Judges the forecasts whose target is the newest, real, sample. */
 void gn_mix_judge(struct gn_predict *p);
 
-/* All experts' quantiles from the newest sample, the mixture's and the trees' included. */
-void gn_mix_experts(const struct gn_predict *p, const struct gn_pack *pack,
-                    int32_t all[GN_H][GN_N_EXPERTS][GN_Q]);
+/* The on-line experts' quantiles from the newest sample, and the mixture's. */
+void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][GN_Q]);
 
 /* Makes the forecasts from the newest sample and remembers them until they are judged. */
 void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack);
@@ -29,6 +32,9 @@ void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack);
 /* A new rhythm was found: works out what it would have said lately, so that it is weighed
  * at once rather than after periods of waiting. */
 void gn_mix_rehearse(struct gn_predict *p);
+
+/* Whether what this module keeps of a horizon, in a state read from outside, can be used. */
+bool gn_mix_is_sound(const struct gn_predict *p, uint32_t index);
 
 void gn_mix_rescale(struct gn_predict *p, unsigned int shift);
 

@@ -7,17 +7,25 @@
 
 #include "firmware/predict/features.h"
 
+#define BATCH 15 /* trees whose leaves are added before they are taken apart */
+
 _Static_assert(sizeof(struct gn_pack_header) == 64, "the header has no padding");
+_Static_assert(BATCH *GN_PACK_LEAF_MAX <= UINT16_MAX, "no carry between corrections");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packs are little-endian");
 
 static bool tree_is_sound(const struct gn_pack *pack, const uint8_t *tree)
 {
-	size_t nodes = ((size_t)1 << pack->header.depth) - 1;
+	size_t leaves = (size_t)1 << pack->header.depth;
+	const uint16_t *threshold = (const uint16_t *)(const void *)(tree + leaves);
+	const uint16_t *leaf = threshold + leaves;
 
-	for (size_t i = 0; i < nodes; i++)
+	for (size_t i = 0; i < leaves; i++)
 		if (tree[i] >= pack->header.n_features)
 			return false;
-	return tree[nodes] == 0;
+	for (size_t i = 0; i < leaves * GN_PACK_OUTPUTS; i++)
+		if (leaf[i] > GN_PACK_LEAF_MAX)
+			return false;
+	return tree[0] == 0 && threshold[0] == 0;
 }
 
 int gn_pack_open(struct gn_pack *pack, const void *data, size_t size)
@@ -51,42 +59,57 @@ int gn_pack_open(struct gn_pack *pack, const void *data, size_t size)
 	return 0;
 }
 
-/* The leaf that 'features' lead to. Nodes are counted from 1 here, so that a step down is one
- * doubling; half of the time of a forecast is spent in this loop. */
-static size_t leaf_of(const uint8_t *feature, const int16_t *threshold, uint32_t depth,
-                      const int16_t *features)
+/* The four corrections of the leaf that 'features' lead to, one in each 16 bits. Most of a
+ * forecast's instructions are spent here: with the depth known to the compiler a step down is
+ * five of them, without a branch. */
+static inline __attribute__((always_inline)) uint64_t leaf_of(const uint8_t *tree, uint32_t depth,
+                                                              const uint16_t *features)
 {
+	const size_t leaves = (size_t)1 << depth;
+	const uint16_t *threshold = (const uint16_t *)(const void *)(tree + leaves);
 	size_t node = 1;
+	uint64_t leaf;
 
-	for (; depth >= 2; depth -= 2) {
-		node = 2 * node + (features[feature[node - 1]] > threshold[node - 1]);
-		node = 2 * node + (features[feature[node - 1]] > threshold[node - 1]);
+#pragma GCC unroll 8
+	for (uint32_t level = 0; level < depth; level++) {
+		size_t twin = node;
+
+		__asm__("" : "+r"(twin)); /* else gcc doubles first, and adds the carry in three */
+		node += twin + (threshold[node] < features[tree[node]]);
 	}
-	if (depth)
-		node = 2 * node + (features[feature[node - 1]] > threshold[node - 1]);
-	return node;
+	memcpy(&leaf, threshold + leaves + GN_PACK_OUTPUTS * (node - leaves), sizeof(leaf));
+	return leaf;
 }
 
-void gn_pack_evaluate(const struct gn_pack *pack, const int16_t *features,
+/* Leaves are added four corrections at a time, as long as none can carry into its neighbour. */
+static inline __attribute__((always_inline)) void sum_trees(const struct gn_pack *pack,
+                                                            uint32_t depth,
+                                                            const uint16_t *features,
+                                                            int32_t corrections[GN_PACK_OUTPUTS])
+{
+	const uint8_t *tree = pack->trees;
+	size_t left = pack->header.n_trees;
+	int32_t zero = (int32_t)left * GN_PACK_LEAF_ZERO;
+
+	for (uint32_t q = 0; q < GN_PACK_OUTPUTS; q++)
+		corrections[q] = -zero;
+	while (left) {
+		const uint8_t *end = tree + (left < BATCH ? left : BATCH) * pack->tree_size;
+		uint64_t sum = 0;
+
+		left -= left < BATCH ? left : BATCH;
+		for (; tree != end; tree += pack->tree_size)
+			sum += leaf_of(tree, depth, features);
+		for (uint32_t q = 0; q < GN_PACK_OUTPUTS; q++)
+			corrections[q] += (int32_t)(sum >> 16 * q & 65535);
+	}
+}
+
+void gn_pack_evaluate(const struct gn_pack *pack, const uint16_t *features,
                       int32_t corrections[GN_PACK_OUTPUTS])
 {
-	uint32_t leaves = 1u << pack->header.depth;
-	const uint8_t *tree = pack->trees;
-	int32_t p50 = 0, p90 = 0, p95 = 0, p99 = 0;
-
-	for (uint32_t i = 0; i < pack->header.n_trees; i++, tree += pack->tree_size) {
-		const int16_t *threshold = (const int16_t *)(const void *)(tree + leaves);
-		const int16_t *leaf = threshold + leaves;
-
-		leaf += (leaf_of(tree, threshold, pack->header.depth, features) - leaves) *
-		        GN_PACK_OUTPUTS;
-		p50 += leaf[0];
-		p90 += leaf[1];
-		p95 += leaf[2];
-		p99 += leaf[3];
-	}
-	corrections[0] = p50;
-	corrections[1] = p90;
-	corrections[2] = p95;
-	corrections[3] = p99;
+	if (pack->header.depth == GN_PACK_DEPTH_USUAL)
+		sum_trees(pack, GN_PACK_DEPTH_USUAL, features, corrections);
+	else
+		sum_trees(pack, pack->header.depth, features, corrections);
 }

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int16_t features[GN_N_FEATURES] = {0, 32000, -32000, 7};
+	uint16_t features[GN_N_FEATURES] = {0, 65535, 32768, 7};
 	int32_t drive[GN_DRIVE_N_FEATURES] = {1, 1000000, -1}, corrections[GN_PACK_OUTPUTS];
 	uint8_t *copy = malloc(size ? size : 1); /* aligned */
 	const struct gn_drive_model *model;

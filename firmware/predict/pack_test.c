@@ -9,19 +9,24 @@
 #include <cmocka.h>
 
 #include "firmware/predict/features.h"
+#include "firmware/predict/mix.h"
 #include "firmware/predict/trial.h"
 
 #define DEPTH     1
-#define NODES     1
 #define LEAVES    2
 #define TINY_SIZE (offsetof(struct tiny, leaf) + 2 * LEAVES * GN_PACK_OUTPUTS)
+#define LEAF(q50, q90, q95, q99)                                                                   \
+	{                                                                                          \
+		GN_PACK_LEAF_ZERO + (q50), GN_PACK_LEAF_ZERO + (q90), GN_PACK_LEAF_ZERO + (q95),   \
+		        GN_PACK_LEAF_ZERO + (q99)                                                  \
+	}
 
-/* One tree of one split: feature 16 (the newest value against the median) above 100. */
+/* One tree of one split: feature 11 (the newest value against the median) above 100. */
 struct tiny {
 	struct gn_pack_header header;
 	uint8_t feature[LEAVES];
-	int16_t threshold[LEAVES];
-	int16_t leaf[LEAVES][GN_PACK_OUTPUTS];
+	uint16_t threshold[LEAVES];
+	uint16_t leaf[LEAVES][GN_PACK_OUTPUTS];
 };
 
 static struct tiny make_tiny(void)
@@ -35,9 +40,9 @@ static struct tiny make_tiny(void)
 	                   .depth = DEPTH,
 	                   .serial = 1,
 	                   .name = "tiny"},
-	        .feature = {16, 0},
-	        .threshold = {100, 0},
-	        .leaf = {{1, 2, 3, 4}, {-10, 20, 30, 40}},
+	        .feature = {0, 11},
+	        .threshold = {0, GN_FEATURES_ZERO + 100},
+	        .leaf = {LEAF(1, 2, 3, 4), LEAF(-10, 20, 30, 40)},
 	};
 	return tiny;
 }
@@ -45,17 +50,17 @@ static struct tiny make_tiny(void)
 static void a_split_sends_left_and_right(void **state)
 {
 	struct tiny tiny = make_tiny();
-	int16_t features[GN_N_FEATURES] = {0};
+	uint16_t features[GN_N_FEATURES] = {0};
 	int32_t corrections[GN_PACK_OUTPUTS];
 	struct gn_pack pack;
 
 	assert_int_equal(gn_pack_open(&pack, &tiny, TINY_SIZE), 0);
 	assert_int_equal(pack.size, TINY_SIZE);
-	features[16] = 100;
+	features[11] = GN_FEATURES_ZERO + 100;
 	gn_pack_evaluate(&pack, features, corrections);
 	assert_int_equal(corrections[0], 1);
 	assert_int_equal(corrections[3], 4);
-	features[16] = 101;
+	features[11] = GN_FEATURES_ZERO + 101;
 	gn_pack_evaluate(&pack, features, corrections);
 	assert_int_equal(corrections[0], -10);
 }
@@ -77,8 +82,10 @@ static void refuses_what_is_out_of_place(void **state)
 	        {offsetof(struct tiny, header.depth), GN_PACK_DEPTH_MAX + 1, -EBADMSG},
 	        {offsetof(struct tiny, header.reserved), 1, -EBADMSG},
 	        {offsetof(struct tiny, header.name) + GN_PACK_NAME_SIZE - 1, 'x', -EBADMSG},
-	        {offsetof(struct tiny, feature), GN_N_FEATURES, -EBADMSG},
-	        {offsetof(struct tiny, feature) + 1, 1, -EBADMSG},
+	        {offsetof(struct tiny, feature), 1, -EBADMSG},
+	        {offsetof(struct tiny, feature) + 1, GN_N_FEATURES, -EBADMSG},
+	        {offsetof(struct tiny, threshold), 1, -EBADMSG},
+	        {offsetof(struct tiny, leaf) + 1, (GN_PACK_LEAF_MAX >> 8) + 1, -EBADMSG},
 	};
 	struct gn_pack pack = {.size = 77};
 
@@ -94,6 +101,62 @@ static void refuses_what_is_out_of_place(void **state)
 	assert_int_equal(pack.size, 77);
 }
 
+/* Forty trees of the highest corrections, and forty of the lowest, at each depth: sums of four
+ * in one word must not touch each other. */
+static void many_trees_add_up(void **state)
+{
+	enum { N_TREES = 40 };
+	uint16_t features[GN_N_FEATURES] = {40000};
+	int32_t corrections[GN_PACK_OUTPUTS];
+	struct gn_pack pack;
+
+	for (uint32_t depth = 1; depth <= GN_PACK_DEPTH_MAX; depth++) {
+		size_t leaves = (size_t)1 << depth, tree_size = 11 * leaves;
+		size_t size = sizeof(struct gn_pack_header) + N_TREES * tree_size;
+		struct gn_pack_header header = make_tiny().header;
+		uint8_t *bytes = calloc(1, size);
+
+		header.depth = (uint16_t)depth;
+		header.n_trees = N_TREES;
+		memcpy(bytes, &header, sizeof(header));
+		/* features are above all thresholds: the last leaf of each tree */
+		for (size_t tree = 0; tree < N_TREES; tree++) {
+			uint16_t last[GN_PACK_OUTPUTS] = {GN_PACK_LEAF_MAX, 0, GN_PACK_LEAF_MAX, 0};
+
+			memcpy(bytes + sizeof(header) + (tree + 1) * tree_size - sizeof(last), last,
+			       sizeof(last));
+		}
+		assert_int_equal(gn_pack_open(&pack, bytes, size), 0);
+		gn_pack_evaluate(&pack, features, corrections);
+		for (int q = 0; q < GN_PACK_OUTPUTS; q++)
+			assert_int_equal(corrections[q], N_TREES * ((q % 2 ? 0 : GN_PACK_LEAF_MAX) -
+			                                            GN_PACK_LEAF_ZERO));
+		free(bytes);
+	}
+}
+
+static void every_feature_is_written(void **state)
+{
+	struct gn_predict_config config = {300000000, 4, {1, 6, 12, 24}, 0};
+	struct gn_predict *p = malloc(gn_predict_size);
+	int32_t experts[GN_H][GN_N_EXPERTS][GN_Q];
+	uint16_t features[GN_N_FEATURES + 1];
+
+	gn_predict_init(p, &config);
+	for (uint64_t i = 1; i < 900; i++) {
+		gn_predict_observe(p, i * config.period_us, (int64_t)(i * 7919 % 1000));
+		gn_mix_experts(p, experts);
+		for (uint32_t h = 0; h < GN_H; h++) {
+			memset(features, 0, sizeof(features));
+			gn_features_make(p, h, experts[h], features);
+			for (uint32_t f = 0; f < GN_N_FEATURES; f++)
+				assert_in_range(features[f], 1, UINT16_MAX);
+			assert_int_equal(features[GN_N_FEATURES], 0);
+		}
+	}
+	free(p);
+}
+
 /* A pack that talks nonsense must not do harm for long: the mixture learns to ignore it. */
 static void nonsense_is_soon_ignored(void **state)
 {
@@ -105,7 +168,7 @@ static void nonsense_is_soon_ignored(void **state)
 
 	for (int leaf = 0; leaf < LEAVES; leaf++)
 		for (int q = 0; q < GN_PACK_OUTPUTS; q++)
-			tiny.leaf[leaf][q] = 20000;
+			tiny.leaf[leaf][q] = GN_PACK_LEAF_MAX;
 	assert_int_equal(gn_pack_open(&pack, &tiny, TINY_SIZE), 0);
 	gn_predict_init(with, &config);
 	gn_predict_init(without, &config);
@@ -229,6 +292,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_split_sends_left_and_right),
 	        cmocka_unit_test(refuses_what_is_out_of_place),
+	        cmocka_unit_test(many_trees_add_up),
+	        cmocka_unit_test(every_feature_is_written),
 	        cmocka_unit_test(nonsense_is_soon_ignored),
 	        cmocka_unit_test(a_trial_takes_the_better_pack_only),
 	        cmocka_unit_test(a_trial_scores_what_is_due),

@@ -11,6 +11,11 @@
 #define STACK_FORGET_Q24 16794010u /* 2^24 / 0.999 */
 #define SD_MEMORY        2016
 #define FAST_MEMORY      12
+#define SPREAD_YOUNG     256 /* errors: until then quantiles are read anew at each */
+#define SPREAD_TURNS     8   /* errors between two readings, later */
+#define LEVEL_TURNS      8   /* steps between two readings of a level, later */
+
+_Static_assert(GN_SPREAD_KEPT == GN_Q && GN_LEVEL_KEPT == GN_Q, "all quantiles are kept");
 
 const uint32_t gn_panel_levels_q16[GN_Q] = {32768, 58982, 62259, 64881};
 
@@ -77,9 +82,9 @@ int32_t gn_panel_seasonal(const struct gn_predict *p, uint32_t period, uint32_t 
 	return gn_history_at(&p->history, lag + gn_period_lag(period, horizon));
 }
 
-/* 'ar' are the auto-regression's regressors at 'lag'. */
-static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t lag,
-                         const int32_t *ar, int32_t *x)
+/* 'says': the change that the auto-regression expects from the origin at 'lag', Q12. */
+static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t lag, int32_t says,
+                         int32_t *x)
 {
 	uint32_t horizon = p->config.horizons[index];
 	int64_t newest = gn_history_at(&p->history, lag);
@@ -93,8 +98,7 @@ static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t la
 
 	/* Nothing here may have seen what came after the origin: with a running mean of the
 	 * newest samples the regression would learn from its own target's neighbours. */
-	x[0] = gn_rls_predict(p->ar.weights[index], ar, GN_AUTOREG_N);
-	x[0] = gn_clamp32(x[0], -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
+	x[0] = gn_clamp32(says, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
 	for (uint32_t i = 0; i < 4; i++)
 		x[1 + i] = gn_norm_q12(&p->norm, seasonal[i] - newest);
 	x[5] = gn_norm_q12(&p->norm, (p->slow_q5 >> 5) - newest);
@@ -107,33 +111,77 @@ static int32_t to_units(const struct gn_predict *p, int32_t newest, int32_t chan
 	return (int32_t)gn_clamp64(value, 0, gn_min64(2 * (int64_t)p->peak, GN_U_MAX));
 }
 
-static int32_t stack_point(const struct gn_predict *p, uint32_t index, const int32_t *ar)
+static int32_t stack_point(const struct gn_predict *p, uint32_t index)
 {
 	int32_t x[GN_STACK_N];
 
-	stack_inputs(p, index, 0, ar, x);
+	stack_inputs(p, index, 0, gn_autoreg_predict(&p->ar, index, p->ar.newest), x);
 	return to_units(p, gn_history_at(&p->history, 0),
 	                gn_rls_predict(p->stack[index].weights, x, GN_STACK_N));
 }
 
-static void learn_stack(struct gn_predict *p, uint32_t index, const int32_t *ar)
+/* Quantiles move slowly: they are read anew now and then, those of one horizon at a time. */
+static void observe_spread(const struct gn_predict *p, uint32_t index, struct gn_spread *spread,
+                           int64_t error)
+{
+	uint32_t turn = p->history.n / gn_turns(p->config.horizons[index]) % SPREAD_TURNS;
+
+	gn_spread_observe(spread, (int32_t)error, GN_RESIDUAL_HALF_LIFE);
+	if (spread->n < SPREAD_YOUNG || turn == index)
+		gn_spread_read(spread, gn_panel_levels_q16);
+}
+
+/* 'says': what the auto-regression now says of the origin 'horizon' steps ago, 'change_q12' what
+ * became of it. */
+static void learn_stack(struct gn_predict *p, uint32_t index, int32_t says, int32_t change_q12)
 {
 	struct gn_stack *stack = &p->stack[index];
 	uint32_t horizon = p->config.horizons[index];
-	int32_t x[GN_STACK_N], gain[GN_STACK_N], error, point;
-	int64_t newest = gn_history_at(&p->history, 0), then = gn_history_at(&p->history, horizon);
+	int32_t x[GN_STACK_N], gain[GN_STACK_N], expected, point;
+	int64_t newest = gn_history_at(&p->history, 0);
 
-	stack_inputs(p, index, horizon, ar, x);
-	error = gn_rls_predict(stack->weights, x, GN_STACK_N);
-	point = to_units(p, (int32_t)then, error);
-	gn_spread_observe(&p->spread[index], (int32_t)(newest - point), GN_RESIDUAL_HALF_LIFE);
+	stack_inputs(p, index, horizon, says, x);
+	expected = gn_rls_predict(stack->weights, x, GN_STACK_N);
+	point = to_units(p, gn_history_at(&p->history, horizon), expected);
+	observe_spread(p, index, &p->spread[index], newest - point);
 	point = gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, horizon);
-	gn_spread_observe(&p->rhythm_spread[index], (int32_t)(newest - point),
-	                  GN_RESIDUAL_HALF_LIFE);
-	error = gn_norm_q12(&p->norm, newest - then) - error;
-	gn_rls_update(stack->d, stack->u, GN_STACK_N, x, STACK_FORGET_Q24, gain);
+	observe_spread(p, index, &p->rhythm_spread[index], newest - point);
+	if (gn_rls_is_due(p->history.n / gn_turns(horizon)))
+		gn_rls_update(stack->d, stack->u, GN_STACK_N, x, STACK_FORGET_Q24, gain);
+	else
+		gn_rls_gain(stack->d, stack->u, GN_STACK_N, x, gain);
 	gn_rls_learn(stack->weights, gain, GN_STACK_N,
-	             gn_clamp32(error, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12));
+	             gn_clamp32(change_q12 - expected, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12));
+}
+
+/* The newest sample is the target of forecasts made 'horizon' steps ago. */
+static void learn_horizon(struct gn_predict *p, uint32_t index)
+{
+	uint32_t horizon = p->config.horizons[index], origin = p->history.n - 1 - horizon;
+	int32_t x[GN_AUTOREG_N], says, change;
+
+	if (p->history.n <= horizon + GN_AUTOREG_N ||
+	    (origin >= GN_YOUNG && origin % gn_turns(horizon)))
+		return;
+	gn_autoreg_regressors(&p->history, &p->norm, horizon, x);
+	says = gn_autoreg_predict(&p->ar, index, x);
+	change = gn_norm_q12(&p->norm, (int64_t)gn_history_at(&p->history, 0) -
+	                                       gn_history_at(&p->history, horizon));
+	learn_stack(p, index, says, change);
+	gn_autoreg_learn(&p->ar, &p->history, index, horizon, x, change - says);
+}
+
+static void learn_level(struct gn_predict *p, int32_t value)
+{
+	uint32_t half_lives[GN_LEVEL_MEMORIES] = {
+	        (uint32_t)gn_clamp64(p->day, 32, 2016),
+	        (uint32_t)gn_clamp64(7 * (int64_t)p->day, 224, 2016),
+	};
+
+	gn_level_observe(&p->level, value, half_lives);
+	for (uint32_t memory = 0; memory < GN_LEVEL_MEMORIES; memory++)
+		if (p->history.n < GN_YOUNG || p->history.n % LEVEL_TURNS == memory)
+			gn_level_read(&p->level, memory, gn_panel_levels_q16);
 }
 
 static void learn_norm(struct gn_predict *p, int32_t value)
@@ -156,55 +204,38 @@ static void learn_norm(struct gn_predict *p, int32_t value)
 
 void gn_panel_observe(struct gn_predict *p, bool real)
 {
-	uint32_t half_lives[GN_LEVEL_MEMORIES];
-	int32_t x[GN_AUTOREG_N];
 	int32_t value = gn_history_at(&p->history, 0);
 
 	if (real) {
-		for (uint32_t i = 0; i < p->config.n_horizons; i++) {
-			uint32_t horizon = p->config.horizons[i];
-
-			if (p->history.n <= horizon + GN_AUTOREG_N)
-				continue;
-			gn_autoreg_regressors(&p->history, &p->norm, horizon, x);
-			learn_stack(p, i, x);
-			gn_autoreg_learn(&p->ar, &p->history, &p->norm, i, horizon, x);
-		}
-		half_lives[0] = (uint32_t)gn_clamp64(p->day, 32, 2016);
-		half_lives[1] = (uint32_t)gn_clamp64(7 * (int64_t)p->day, 224, 2016);
-		gn_level_observe(&p->level, value, half_lives);
+		for (uint32_t i = 0; i < p->config.n_horizons; i++)
+			learn_horizon(p, i);
+		learn_level(p, value);
 	}
 	learn_norm(p, value);
 	gn_recent_observe(p);
 	if (real)
 		learn_profile(p, value);
 	gn_period_observe(&p->period, &p->history, p->norm.inverse_sd_q36);
-	gn_autoreg_regressors(&p->history, &p->norm, 0, x);
-	gn_autoreg_absorb(&p->ar, &p->history, x);
+	gn_autoreg_regressors(&p->history, &p->norm, 0, p->ar.newest);
+	gn_autoreg_absorb(&p->ar, &p->history);
 }
 
 static void around(const struct gn_spread *spread, int32_t point, int32_t *quantiles)
 {
-	gn_spread_quantiles(spread, gn_panel_levels_q16, GN_Q, quantiles);
 	for (uint32_t q = 0; q < GN_Q; q++)
-		quantiles[q] = gn_clamp32((int64_t)point + quantiles[q], 0, GN_U_MAX);
+		quantiles[q] = gn_clamp32(point + gn_spread_quantile(spread, q), 0, GN_U_MAX);
 }
 
 void gn_panel_quantiles(const struct gn_predict *p, int32_t quantiles[GN_H][GN_N_EXPERTS][GN_Q])
 {
-	int32_t ar[GN_AUTOREG_N], day[GN_Q], week[GN_Q];
+	uint32_t rhythm = gn_panel_rhythm(p);
 
-	gn_autoreg_regressors(&p->history, &p->norm, 0, ar);
-	gn_level_quantiles(&p->level, 0, gn_panel_levels_q16, GN_Q, day);
-	gn_level_quantiles(&p->level, 1, gn_panel_levels_q16, GN_Q, week);
 	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
-		uint32_t horizon = p->config.horizons[i];
-
-		around(&p->spread[i], stack_point(p, i, ar), quantiles[i][GN_EXPERT_STACK]);
-		around(&p->rhythm_spread[i], gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, 0),
+		around(&p->spread[i], stack_point(p, i), quantiles[i][GN_EXPERT_STACK]);
+		around(&p->rhythm_spread[i], gn_panel_seasonal(p, rhythm, p->config.horizons[i], 0),
 		       quantiles[i][GN_EXPERT_RHYTHM]);
-		memcpy(quantiles[i][GN_EXPERT_DAY], day, sizeof(day));
-		memcpy(quantiles[i][GN_EXPERT_WEEK], week, sizeof(week));
+		memcpy(quantiles[i][GN_EXPERT_DAY], p->level.kept[0], sizeof(p->level.kept[0]));
+		memcpy(quantiles[i][GN_EXPERT_WEEK], p->level.kept[1], sizeof(p->level.kept[1]));
 	}
 }
 

@@ -1,35 +1,38 @@
-/* period.c - see period.h. The choice is made anew every 16 steps. While the series is young
- * all lags are visited at each step; later an eighth of them, in a shuffled order, since a
- * fixed order would alias with the very rhythms that are looked for. */
+/* period.c - see period.h. The choice is made anew every 16 steps, later every 64. While the
+ * series is young all lags are visited at each step; later a sixteenth of them, in a shuffled
+ * order, since a fixed order would alias with the very rhythms that are looked for. */
 #include "firmware/predict/period.h"
 
 #include "firmware/core/fixed.h"
 
-#define BLOCKS       8
+#define BLOCKS       16
+#define BLOCK_SIZE   (GN_PERIOD_MAX / BLOCKS)
 #define EVERY        16
+#define EVERY_LATER  64
+#define VISITS_MAX   640
 #define DISTANCE_MAX 128 /* Q5 */
 
-/* Returns the largest sum seen. */
-static uint32_t visit(struct gn_period *period, const struct gn_history *history, uint32_t block,
-                      int64_t inverse_sd_q36)
+/* Visits the lags from 'first' up to 'last'; returns the largest sum seen. Reads the ring of
+ * small floats directly: with a hundred lags per sample, finding each one's place would cost
+ * more than comparing it. */
+static uint32_t visit(struct gn_period *period, const struct gn_history *history, uint32_t first,
+                      uint32_t last, int64_t inverse_sd_q36)
 {
-	int32_t newest = gn_history_at(history, 0);
-	uint32_t dither = history->n * 2654435761u >> 24, most = 0;
+	int32_t newest = gn_history_at(history, 0), place;
+	uint32_t dither = (history->n * 2654435761u >> 24) + first * 157, most = 0;
 	int64_t inverse_q24 = inverse_sd_q36 >> 12;
-	uint32_t first = block == BLOCKS ? 1 : 1 + block * (GN_PERIOD_MAX / BLOCKS);
-	uint32_t last = block == BLOCKS ? GN_PERIOD_MAX : (block + 1) * (GN_PERIOD_MAX / BLOCKS);
 
-	if (history->n <= first)
-		return 0;
 	if (last >= history->n)
 		last = history->n - 1;
-	for (uint32_t lag = first; lag <= last; lag++) {
-		int64_t distance = gn_abs64((int64_t)newest - gn_history_at(history, lag));
+	place = history->packed_next - 1 - (int32_t)first;
+	for (uint32_t lag = first; lag <= last; lag++, place--, dither += 157) {
+		int64_t distance;
 
+		place += place < 0 ? GN_HISTORY_SIZE : 0;
+		distance = gn_abs64(newest - (int64_t)gn_small_unpack(history->packed[place]));
 		/* to Q13, then to Q5 with a dither, since most distances are below one Q5 unit */
-		distance = (distance * inverse_q24) >> 11;
-		distance = gn_min64(distance, DISTANCE_MAX << 8) + ((dither + lag * 157) & 255);
-		period->sums[lag] = (uint16_t)(period->sums[lag] + (uint32_t)(distance >> 8));
+		distance = gn_min64((distance * inverse_q24) >> 11, DISTANCE_MAX << 8);
+		period->sums[lag] += (uint16_t)((distance + (dither & 255)) >> 8);
 		most = period->sums[lag] > most ? period->sums[lag] : most;
 	}
 	return most;
@@ -37,7 +40,7 @@ static uint32_t visit(struct gn_period *period, const struct gn_history *history
 
 static void forget(struct gn_period *period, uint32_t most)
 {
-	if (period->visits < 1024 && most < UINT16_MAX - 2 * DISTANCE_MAX)
+	if (period->visits < VISITS_MAX && most < UINT16_MAX - 2 * DISTANCE_MAX)
 		return;
 	period->visits >>= 1;
 	period->halvings++;
@@ -99,19 +102,20 @@ void gn_period_observe(struct gn_period *period, const struct gn_history *histor
 	uint32_t step = history->n, block, most;
 
 	if (step <= GN_PERIOD_WARM) {
-		most = visit(period, history, BLOCKS, inverse_sd_q36);
+		most = visit(period, history, 1, GN_PERIOD_MAX, inverse_sd_q36);
 		period->visits++;
 	} else {
 		/* an odd step and a start that change every round: each block once a round */
 		uint32_t hash = (step / BLOCKS) * 2654435761u >> 26;
 
-		block = (step * ((hash & 3) * 2 + 1) + (hash >> 3)) % BLOCKS;
-		most = visit(period, history, block, inverse_sd_q36);
+		block = (step * ((hash & 3) * 2 + 1) + (hash >> 2)) % BLOCKS;
+		most = visit(period, history, 1 + block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE,
+		             inverse_sd_q36);
 		if (step % BLOCKS == 0)
 			period->visits++;
 	}
 	forget(period, most);
-	if (step % EVERY == 0)
+	if (step % (step <= GN_PERIOD_WARM ? EVERY : EVERY_LATER) == 0)
 		choose(period);
 }
 

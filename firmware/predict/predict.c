@@ -46,7 +46,7 @@ int gn_predict_init(struct gn_predict *p, const struct gn_predict_config *config
 		p->config.min_history = DEFAULT_MIN_HISTORY;
 	p->day = (uint32_t)(GN_PREDICT_DAY_US / config->period_us);
 	gn_panel_init(p);
-	gn_mix_share_slots(p);
+	gn_mix_init(p);
 	return 0;
 }
 
@@ -77,11 +77,12 @@ static int32_t scale_in(struct gn_predict *p, int64_t value)
 	return (int32_t)units;
 }
 
+/* Back from units, which are 0..GN_U_MAX; |shift| <= 32. */
 static int64_t scale_out(const struct gn_predict *p, int64_t units)
 {
-	int64_t half = p->shift > 0 ? (int64_t)1 << (p->shift - 1) : 0;
-
-	return gn_clamp64(gn_sat_shift(units + half, -p->shift), 0, GN_PREDICT_MAX);
+	if (p->shift <= 0)
+		return gn_min64(units << -p->shift, GN_PREDICT_MAX);
+	return (units + ((int64_t)1 << (p->shift - 1))) >> p->shift;
 }
 
 /* How many periods have passed; moves the grid along with a sender that drifts. */

@@ -11,7 +11,10 @@
 #ifndef GN_PREDICT_RLS_H
 #define GN_PREDICT_RLS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "firmware/core/fixed.h"
 
 #define GN_RLS_MAX        16
 #define GN_RLS_LIMIT_Q12  (8 << 12)
@@ -28,10 +31,30 @@ void gn_rls_reset(uint64_t *d, int32_t *u, uint32_t n, uint64_t prior_q32);
 void gn_rls_update(uint64_t *d, int32_t *u, uint32_t n, const int32_t *x_q12, uint32_t forget_q24,
                    int32_t *gain_q24);
 
+/* P moves slowly once it has settled: then every few updates are enough, with gains from the P
+ * there is in between. 'n': how many regressors there have been. */
+#define GN_RLS_SETTLED 576
+#define GN_RLS_TURNS   8
+static inline bool gn_rls_is_due(uint32_t n)
+{
+	return n < GN_RLS_SETTLED || n % GN_RLS_TURNS == 0;
+}
+
+/* The same gain, but P stays as it is: a third of the work. */
+void gn_rls_gain(const uint64_t *d, const int32_t *u, uint32_t n, const int32_t *x_q12,
+                 int32_t *gain_q24);
+
 /* weights += gain * error. */
 void gn_rls_learn(int32_t *weights_q20, const int32_t *gain_q24, uint32_t n, int32_t error_q12);
 
-/* weights . x, within +-64 (Q12). */
-int32_t gn_rls_predict(const int32_t *weights_q20, const int32_t *x_q12, uint32_t n);
+/* weights . x, within +-64 (Q12). Inline: 'n' is a constant where it is called. */
+static inline int32_t gn_rls_predict(const int32_t *weights_q20, const int32_t *x_q12, uint32_t n)
+{
+	int64_t sum = 0; /* |w| <= 2^26, |x| <= 2^15, n <= 16: < 2^45 */
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += (int64_t)weights_q20[i] * x_q12[i];
+	return gn_clamp32(sum >> 20, -(64 << 12), 64 << 12);
+}
 
 #endif

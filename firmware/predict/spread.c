@@ -60,12 +60,11 @@ void gn_spread_observe(struct gn_spread *spread, int32_t error, uint32_t half_li
 		spread->n++;
 }
 
-/* The error below which 'inside' of 'count' (both Q8) of a bin's errors lie. */
-static int32_t within(const struct gn_spread *spread, uint32_t index, uint32_t inside,
-                      uint32_t count)
+/* The error below which 'inside' of 'count' (both Q8) of a bin's errors lie, in mean sizes. */
+static int16_t within(uint32_t index, uint32_t inside, uint32_t count)
 {
 	int32_t bin = (int32_t)index - GN_SPREAD_SIDE;
-	int64_t low, high, value_q8;
+	int64_t low, high;
 
 	if (bin == 0) {
 		low = -edge_q8(0);
@@ -77,15 +76,13 @@ static int32_t within(const struct gn_spread *spread, uint32_t index, uint32_t i
 		low = -edge_q8(-bin);
 		high = -edge_q8(-bin - 1);
 	}
-	value_q8 = low + (high - low) * inside / count;
-	return (int32_t)gn_clamp64((value_q8 * spread->scale_q4) >> 12, -GN_U_MAX, GN_U_MAX);
+	return (int16_t)(low + (high - low) * inside / count);
 }
 
-void gn_spread_quantiles(const struct gn_spread *spread, const uint32_t *levels_q16, uint32_t n,
-                         int32_t *quantiles)
+void gn_spread_read(struct gn_spread *spread, const uint32_t levels_q16[GN_SPREAD_KEPT])
 {
 	/* Q8; counts below 2^16 and 53 bins: totals fit 30 bits */
-	uint32_t above = 0, q = n, i = GN_SPREAD_BINS, want;
+	uint32_t above = 0, q = GN_SPREAD_KEPT, i = GN_SPREAD_BINS, want;
 
 	while (q > 0) {
 		want = (uint32_t)(((uint64_t)spread->total * (65536 - levels_q16[q - 1])) >> 8);
@@ -94,11 +91,11 @@ void gn_spread_quantiles(const struct gn_spread *spread, const uint32_t *levels_
 		if (i == 0)
 			break;
 		q--;
-		quantiles[q] = within(spread, i - 1, above + (spread->counts[i - 1] << 8) - want,
-		                      (uint32_t)(spread->counts[i - 1] << 8));
+		spread->kept_q8[q] = within(i - 1, above + (spread->counts[i - 1] << 8) - want,
+		                            (uint32_t)(spread->counts[i - 1] << 8));
 	}
 	while (q > 0)
-		quantiles[--q] = 0;
+		spread->kept_q8[--q] = 0;
 }
 
 bool gn_spread_is_sound(const struct gn_spread *spread)
@@ -107,6 +104,10 @@ bool gn_spread_is_sound(const struct gn_spread *spread)
 
 	for (uint32_t i = 0; i < GN_SPREAD_BINS; i++)
 		total += spread->counts[i];
+	for (uint32_t q = 0; q < GN_SPREAD_KEPT; q++)
+		if (spread->kept_q8[q] < -edge_q8(GN_SPREAD_SIDE) ||
+		    spread->kept_q8[q] > edge_q8(GN_SPREAD_SIDE))
+			return false;
 	return total == spread->total && spread->scale_q4 <= (uint32_t)GN_U_MAX << 5 &&
 	       spread->step_q16 < FIRST_STEP << 17 && (spread->scale_q4 > 0 || spread->n == 0);
 }

@@ -15,7 +15,7 @@
 #define GN_Q             GN_PREDICT_N_QUANTILES
 #define GN_STACK_N       6
 #define GN_PROFILE_SLOTS 288
-#define GN_PENDING       28
+#define GN_PENDING       18 /* enough for 1, 6, 12 and 24 steps ahead */
 
 /* The experts whose quantiles are aggregated. */
 enum gn_expert {
@@ -28,20 +28,31 @@ enum gn_expert {
 	GN_N_EXPERTS,
 };
 
+/* Of a far horizon every second or third origin is learnt from and judged:
+ * its neighbours in time say nearly the same. A young series learns from every one. */
+#define GN_YOUNG     576
+#define GN_TURNS_MAX 3
+static inline uint32_t gn_turns(uint32_t horizon)
+{
+	return horizon < 6 ? 1 : horizon < 24 ? 2 : GN_TURNS_MAX;
+}
+
 struct gn_stack {
 	uint64_t d[GN_STACK_N];
 	int32_t u[GN_RLS_PAIRS(GN_STACK_N)];
 	int32_t weights[GN_STACK_N];
 };
 
-/* Quantiles issued and not yet judged: small floats of the difference to the value then. */
+/* Quantiles issued and not yet judged: their difference to the value then is the number here
+ * times 2^shift, with one shift for the levels and one for all others. */
 struct gn_pending {
 	int16_t experts[GN_N_EXPERTS][GN_Q];
 	int16_t issued[GN_Q];
+	uint8_t shift, level_shift;
 };
 
 #define GN_N_ONLINE   GN_EXPERT_MIX /* experts that learn on the card */
-#define GN_N_FEATURES 49
+#define GN_N_FEATURES 37
 
 /* Running figures of the newest samples, for features.h. Units. */
 #define GN_RECENT_BLOCK  12
@@ -51,7 +62,7 @@ struct gn_recent {
 	int32_t change_fast_q4, change_slow_q4; /* mean |change| */
 	int32_t error_fast_q4[GN_H];            /* mean |value - P50| */
 	int32_t above_q16[GN_H];                /* share of values above the mixture's P95 */
-	int32_t max_6, max_24, min_12, max_96, max_288;
+	int32_t max_6, max_96, max_288;
 	uint16_t blocks[GN_RECENT_BLOCKS]; /* maxima of 12 steps each, small floats */
 	uint16_t high[GN_HIGH_SLOTS];      /* decaying maxima per time of day, small floats */
 	uint8_t block;                     /* the newest */
@@ -94,8 +105,9 @@ struct gn_predict {
 	struct gn_pending pending[GN_PENDING];
 	uint32_t losses[GN_H][GN_Q][GN_N_EXPERTS]; /* running pinball, units, Q4 */
 	uint32_t n_judged[GN_H];
-	uint8_t weights[GN_H][GN_Q][GN_N_EXPERTS]; /* Q8, sum about 256 */
-	int32_t offsets_q16[GN_H][GN_Q];           /* conformal, in units of the spread's scale */
+	uint16_t weights[GN_H][GN_Q][GN_N_EXPERTS]; /* Q12; on-line experts' sum to one, so do
+	                                             * the mixture's and the trees' */
+	int32_t offsets_q16[GN_H][GN_Q];            /* conformal, in units of the spread's scale */
 	struct gn_accuracy accuracy[GN_H];
 	int32_t quantiles[GN_H][GN_Q]; /* the newest forecast, units */
 };

@@ -14,7 +14,7 @@ struct record {
 	int32_t row;
 	int32_t origin;
 	float target;
-	int16_t features[GN_N_FEATURES];
+	uint16_t features[GN_N_FEATURES];
 };
 
 static bool sampled(uint32_t row, size_t origin, uint32_t every)
@@ -29,7 +29,7 @@ static int write_origin(const struct gn_predict *p, const struct gn_trace_row *r
 {
 	int32_t all[GN_H][GN_N_EXPERTS][GN_Q];
 
-	gn_mix_experts(p, NULL, all);
+	gn_mix_experts(p, all);
 	for (uint32_t h = 0; h < p->config.n_horizons; h++) {
 		struct record record = {.row = (int32_t)number, .origin = (int32_t)origin};
 		size_t at = origin + p->config.horizons[h];

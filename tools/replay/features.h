@@ -14,7 +14,7 @@ struct gn_replay_features {
 
 /* Opens 'path' for the records and 'path'.names for the rows' names. The file begins with
  * u32 'GNFT', features version, number of features, bytes per record; each record is: i32 row,
- * i32 origin, f32 target in the features' unit, i16 features, padding to 4. */
+ * i32 origin, f32 target in the features' unit, u16 features, padding to 4. */
 int gn_replay_features_open(struct gn_replay_features *out, const char *path);
 
 /* Appends a record per sampled origin and horizon; options->every: one origin in so many. */

@@ -10,24 +10,27 @@ import numpy as np
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
 RATES = np.array([1.0, 1.0, 1.0, 0.6])
+ZERO, LEAF_ZERO = 32768, 2184  # GN_FEATURES_ZERO, GN_PACK_LEAF_ZERO
 SPREAD = np.sqrt(LEVELS * (1 - LEVELS))
 
 
 class Tree:
-    """A complete binary tree: node i has children 2i+1 (feature <= threshold) and 2i+2."""
+    """A complete binary tree: the root is node 1, node i has children 2i (feature <= threshold)
+    and 2i+1. A node that was not split sends all to the left."""
 
     def __init__(self, depth):
         self.depth = depth
-        self.feature = np.zeros(2**depth - 1, np.uint8)
-        self.threshold = np.full(2**depth - 1, 32767, np.int16)
+        self.feature = np.zeros(2**depth, np.uint8)
+        self.threshold = np.full(2**depth, 65535, np.uint16)
+        self.threshold[0] = 0
         self.leaf = np.zeros((2**depth, 4))
 
     def leaf_of(self, x):
-        node = np.zeros(len(x), np.int64)
+        node = np.ones(len(x), np.int64)
         rows = np.arange(len(x))
         for _ in range(self.depth):
-            node = 2 * node + 1 + (x[rows, self.feature[node]] > self.threshold[node])
-        return node - (2**self.depth - 1)
+            node = 2 * node + (x[rows, self.feature[node]] > self.threshold[node])
+        return node - 2**self.depth
 
 
 def thresholds_of(x, n_bins):
@@ -35,7 +38,7 @@ def thresholds_of(x, n_bins):
     out = []
     for f in range(x.shape[1]):
         out.append(np.unique(np.quantile(x[:, f], np.linspace(0, 1, n_bins + 1)[1:-1], method="lower"))
-                   .astype(np.int16))
+                   .astype(np.uint16))
     return out
 
 
@@ -46,8 +49,8 @@ def binned(x, thresholds):
 
 def grow(tree, bins, thresholds, gradient, weight, features, min_weight, n_bins):
     """Level by level, the split of each node with the greatest gain."""
-    node = np.zeros(len(bins), np.int64)
-    first, width = 0, 1
+    node = np.zeros(len(bins), np.int64)  # within its level
+    width = 1
     for _ in range(tree.depth):
         best = np.full(width, 1e-12)
         choice = np.zeros((width, 2), np.int64) - 1
@@ -70,13 +73,12 @@ def grow(tree, bins, thresholds, gradient, weight, features, min_weight, n_bins)
             choice[better, 0], choice[better, 1] = f, at[better]
         for i in range(width):
             if choice[i, 0] >= 0:
-                tree.feature[first + i] = choice[i, 0]
-                tree.threshold[first + i] = thresholds[choice[i, 0]][choice[i, 1]]
+                tree.feature[width + i] = choice[i, 0]
+                tree.threshold[width + i] = thresholds[choice[i, 0]][choice[i, 1]]
         split = choice[node]
         right = (split[:, 0] >= 0) & (bins[np.arange(len(bins)), split[:, 0]] > split[:, 1])
         node = 2 * node + right
-        first, width = 2 * first + 1, 2 * width
-    return node
+        width *= 2
 
 
 def leaf_quantiles(leaf, residual, weight, n_leaves, prior):
@@ -102,7 +104,7 @@ def leaf_quantiles(leaf, residual, weight, n_leaves, prior):
 
 def start_of(x):
     """Where the trees start: the mixture's own quantiles, in the features' unit."""
-    return np.concatenate([np.zeros((len(x), 1)), x[:, :3] / 256.0], axis=1)
+    return np.concatenate([np.zeros((len(x), 1)), (x[:, :3] - float(ZERO)) / 256], axis=1)
 
 
 def fit(x, y, weight, n_trees, depth=6, rate=0.12, n_bins=64, sample=0.4, min_share=2e-3,
@@ -139,10 +141,10 @@ def pinball(y, forecast):
 def write_pack(path, trees, n_features, features_version, serial, name):
     """The layout of firmware/predict/pack.h."""
     depth = trees[0].depth
-    out = [struct.pack("<IHHHHHHII40s", 0x504D4E47, 1, features_version, n_features, len(trees),
+    out = [struct.pack("<IHHHHHHII40s", 0x504D4E47, 2, features_version, n_features, len(trees),
                        depth, 0, serial, 0, name.encode()[:39])]
     for tree in trees:
-        out.append(tree.feature.tobytes() + b"\0" + tree.threshold.astype("<i2").tobytes() + b"\0\0")
-        out.append(np.round(tree.leaf * 1024).astype("<i2").tobytes())
+        out.append(tree.feature.tobytes() + tree.threshold.astype("<u2").tobytes())
+        out.append((np.round(tree.leaf * 1024) + LEAF_ZERO).astype("<u2").tobytes())
     with open(path, "wb") as file:
         file.write(b"".join(out))
