@@ -18,10 +18,11 @@ CTL, REPLAY, TRAIN = f"{BUILD}/bin/gnomonctl", f"{BUILD}/bin/gnomon-replay", "to
 
 
 class ModelWorld(World):
-    """With a key for packs, and VMs whose load only trees can foresee."""
+    """With a key for packs, and VMs whose load only trees can foresee: a chaotic map that moves
+    every second, so that even the farthest horizon, 1.5 s, is at most two moves ahead."""
 
     def __init__(self, extra="", **options):
-        super().__init__(mode="forecast_only", extra="", **{"chaos-ms": 500, **options})
+        super().__init__(mode="forecast_only", extra="", **{"chaos-ms": 1000, **options})
         self.key = f"{self.dir}/key.pem"
         make_key(self.key)
         self.write_config("forecast_only", f"model_key: {self.key}.pub\n{extra}")
@@ -85,7 +86,7 @@ def train_on_own_history(w):
     check(lines[1] == "# interval_s: 0.100", lines[1])
     check(lines[2] == "series,t,cpu,memory,network-rx,network-tx,disk-read,disk-write,"
           "disk-operations", lines[2])
-    check(len(lines) > 900 and lines[3].startswith("web-1,0,"), lines[3])
+    check(len(lines) > 500 and lines[3].startswith("web-1,0,"), lines[3])
     run(REPLAY, "--horizons", "1,5,10,15", "--features", f"{w.dir}/f.bin", f"{w.dir}/mine.csv")
     run(TRAIN, "--out", f"{w.dir}/own.pack", "--serial", "2", "--name", "own history", "--trees",
         "40", "--depth", "6", f"{w.dir}/f.bin")
