@@ -435,6 +435,8 @@ static Gnomon__V1__VmSpec *spec_of(const struct gn_config_vm *vm)
 		gn_message_set(&nic->name, "%s", vm->nics[i].name);
 		nic->vlan = vm->nics[i].vlan;
 		nic->queues = vm->nics[i].queues;
+		if (vm->nics[i].device)
+			gn_message_set(&nic->device, "%s", vm->nics[i].device);
 		GN_MESSAGE_APPEND(spec->nics, spec->n_nics, nic);
 	}
 	for (i = 0; i < vm->disks_count; i++) {
@@ -445,6 +447,8 @@ static Gnomon__V1__VmSpec *spec_of(const struct gn_config_vm *vm)
 		gn_message_set(&disk->path, "%s", vm->disks[i].path);
 		disk->read_only = vm->disks[i].read_only;
 		disk->queues = vm->disks[i].queues;
+		if (vm->disks[i].nbd_listen)
+			gn_message_set(&disk->nbd_listen, "%s", vm->disks[i].nbd_listen);
 		GN_MESSAGE_APPEND(spec->disks, spec->n_disks, disk);
 	}
 	return spec;

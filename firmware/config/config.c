@@ -48,6 +48,7 @@ static const cyaml_schema_field_t nic_fields[] = {
         NAME("name", POINTER, struct gn_config_nic, name),
         CYAML_FIELD_UINT("vlan", OPTIONAL, struct gn_config_nic, vlan),
         CYAML_FIELD_UINT("queues", OPTIONAL, struct gn_config_nic, queues),
+        NAME("device", POINTER | OPTIONAL, struct gn_config_nic, device),
         CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t nic_schema = {
@@ -58,6 +59,7 @@ static const cyaml_schema_field_t disk_fields[] = {
         PATH("path", POINTER, struct gn_config_disk, path),
         GN_YAML_BOOL("read_only", OPTIONAL, struct gn_config_disk, read_only),
         CYAML_FIELD_UINT("queues", OPTIONAL, struct gn_config_disk, queues),
+        NAME("nbd_listen", POINTER | OPTIONAL, struct gn_config_disk, nbd_listen),
         CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t disk_schema = {

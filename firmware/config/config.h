@@ -26,6 +26,7 @@ struct gn_config_nic {
 	char *name;
 	uint32_t vlan;
 	uint32_t queues;
+	char *device; /* NULL: a vhost-user socket */
 };
 
 struct gn_config_disk {
@@ -33,6 +34,7 @@ struct gn_config_disk {
 	char *path;
 	bool read_only;
 	uint32_t queues;
+	char *nbd_listen; /* NULL: not exported */
 };
 
 /* One resource's rules as written; 0 or absent: the default. */

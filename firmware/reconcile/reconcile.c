@@ -16,6 +16,7 @@ struct item {
 	char name[GN_NAME_SIZE];
 	char vm[GN_NAME_SIZE];
 	bool waiting;
+	bool kept; /* made; the dataplane's lists that the view has do not show it */
 	unsigned n_failures;
 	uint64_t next_us; /* monotonic */
 };
@@ -132,7 +133,7 @@ static struct item *begin(struct gn_reconcile *reconcile, const char *name, cons
 {
 	struct item *item = item_of(reconcile, name, vm);
 
-	if (item->waiting || now.monotonic_us < item->next_us)
+	if (item->waiting || item->kept || now.monotonic_us < item->next_us)
 		return NULL;
 	item->waiting = true;
 	return item;
@@ -148,7 +149,9 @@ static void want_port(struct gn_reconcile *reconcile, const struct gn_vm *vm,
 		return;
 	port.name = (char *)name;
 	port.vm = (char *)vm->name;
-	port.kind = GNOMON__V1__PORT__KIND__VHOST_USER;
+	port.kind = nic->device[0] ? GNOMON__V1__PORT__KIND__ETHDEV
+	                           : GNOMON__V1__PORT__KIND__VHOST_USER;
+	port.devargs = nic->device;
 	port.vlan = nic->vlan;
 	port.queues = nic->queues;
 	gn_peer_call(reconcile->dataplane, "CreatePort", &port.base, TIMEOUT_US, on_created, item);
@@ -171,17 +174,64 @@ static void want_volume(struct gn_reconcile *reconcile, const struct gn_vm *vm,
 	             item);
 }
 
+static void on_exported(void *context, const struct gn_status *status,
+                        const ProtobufCMessage *reply)
+{
+	struct item *item = context;
+
+	item->waiting = false;
+	item->kept = reply != NULL;
+	if (reply)
+		gn_brain_tell(item->reconcile->brain, "vm.attached", item->vm, "%s is made for %s",
+		              item->name, item->vm);
+	else
+		on_failure(item, status);
+}
+
+/* "exports/web-1-vda" for the volume "volumes/web-1-vda". */
+static void name_export(const char *volume, char name[GN_NAME_SIZE])
+{
+	snprintf(name, GN_NAME_SIZE, "exports%s", strchr(volume, '/'));
+}
+
+/* True once it is there. The dataplane keeps it over its own restarts. */
+static bool want_export(struct gn_reconcile *reconcile, const struct gn_vm *vm,
+                        const Gnomon__V1__VmSpec__Disk *disk, const char *volume,
+                        struct gn_time now)
+{
+	Gnomon__V1__NbdExport request = GNOMON__V1__NBD_EXPORT__INIT;
+	char name[GN_NAME_SIZE];
+	struct item *item;
+
+	if (!disk->nbd_listen[0])
+		return true;
+	name_export(volume, name);
+	item = begin(reconcile, name, vm->name, now);
+	if (!item)
+		return item_of(reconcile, name, vm->name)->kept;
+	request.name = name;
+	request.volume = (char *)volume;
+	request.listen = disk->nbd_listen;
+	request.read_only = disk->read_only;
+	request.tls = true;
+	gn_peer_call(reconcile->dataplane, "CreateNbdExport", &request.base, TIMEOUT_US,
+	             on_exported, item);
+	return false;
+}
+
 /* What is there already must be what the spec asks for. */
 static bool port_differs(struct gn_vm *vm, const Gnomon__V1__VmSpec__Nic *nic,
                          const Gnomon__V1__Port *port)
 {
-	if (port->vlan == nic->vlan && (!nic->queues || port->queues == nic->queues))
+	if (port->vlan == nic->vlan && (!nic->queues || port->queues == nic->queues) &&
+	    strcmp(port->devargs, nic->device) == 0)
 		return false;
 	snprintf(vm->trouble, sizeof vm->trouble,
-	         "%s has VLAN %u and %u queues, asked for are %u and %u: shut the VM down, remove "
-	         "it "
-	         "from the card and put it there again",
-	         port->name, port->vlan, port->queues, nic->vlan, nic->queues ? nic->queues : 1);
+	         "%s has VLAN %u, %u queues and device '%.60s', asked for are %u, %u and '%.60s': "
+	         "shut "
+	         "the VM down, remove it from the card and put it there again",
+	         port->name, port->vlan, port->queues, port->devargs, nic->vlan,
+	         nic->queues ? nic->queues : 1, nic->device);
 	return true;
 }
 
@@ -223,6 +273,7 @@ static void run_vm(struct gn_reconcile *reconcile, struct gn_vm *vm, struct gn_t
 		if (volume) {
 			drop(reconcile, name);
 			complete &= !volume_differs(vm, vm->spec->disks[i], volume);
+			complete &= want_export(reconcile, vm, vm->spec->disks[i], name, now);
 			continue;
 		}
 		complete = false;
@@ -256,7 +307,7 @@ static void delete_one(struct gn_reconcile *reconcile, const char *method, char 
 void gn_reconcile_remove(struct gn_reconcile *reconcile, const struct gn_vm *vm)
 {
 	const Gnomon__V1__MirrorList *mirrors = reconcile->view->mirrors;
-	char name[GN_NAME_SIZE];
+	char name[GN_NAME_SIZE], export[GN_NAME_SIZE];
 	size_t i;
 
 	for (i = 0; mirrors && i < mirrors->n_mirrors; i++)
@@ -268,6 +319,9 @@ void gn_reconcile_remove(struct gn_reconcile *reconcile, const struct gn_vm *vm)
 	}
 	for (i = 0; i < vm->spec->n_disks; i++) {
 		gn_name_volume(vm->name, false, vm->spec->disks[i]->name, name);
+		name_export(name, export);
+		if (vm->spec->disks[i]->nbd_listen[0])
+			delete_one(reconcile, "DeleteNbdExport", export);
 		delete_one(reconcile, "DeleteVolume", name);
 	}
 }

@@ -277,8 +277,15 @@ static void parse_nic(char *text, Gnomon__V1__VmSpec__Nic *nic)
 			nic->vlan = number_of("--nic vlan", word + 5, 4094);
 		else if (!strncmp(word, "queues=", 7))
 			nic->queues = number_of("--nic queues", word + 7, 8);
-		else
-			gn_ctl_usage("--nic: '%s' is neither vlan=N nor queues=N", word);
+		else if (!strncmp(word, "device=", 7)) {
+			/* A device has commas of its own, so it is the last. */
+			if (state && state[0])
+				state[-1] = ',';
+			nic->device = word + 7;
+			return;
+		} else
+			gn_ctl_usage("--nic: '%s' is none of vlan=N, queues=N, device=DPDK-DEVICE",
+			             word);
 	}
 }
 
@@ -296,8 +303,12 @@ static void parse_disk(char *text, Gnomon__V1__VmSpec__Disk *disk)
 			disk->queues = number_of("--disk queues", word + 7, 16);
 		else if (!strcmp(word, "ro"))
 			disk->read_only = true;
+		else if (!strncmp(word, "nbd=", 4))
+			disk->nbd_listen = word + 4;
 		else
-			gn_ctl_usage("--disk: '%s' is none of path=FILE, queues=N, ro", word);
+			gn_ctl_usage("--disk: '%s' is none of path=FILE, queues=N, "
+			             "nbd=tcp://ADDRESS:PORT, ro",
+			             word);
 	}
 	if (!disk->name[0] || !disk->path[0])
 		gn_ctl_usage("--disk needs a name and a file: vda,path=/vm/web-1.raw");
