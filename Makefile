@@ -6,6 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 
 B ?= build
+BOARD ?= qemu-virt
 CC := gcc
 CLANG := clang-14
 NPROC := $(shell nproc)
@@ -92,11 +93,17 @@ bench: ; @$(MAKE) -j$(NPROC) all && tests/bench/run --build $(B) $(if $(T),--onl
 sim: $(B)/bin/gn-sim ; @$< --seeds $(or $(SEEDS),1..10000)
 fuzz: $(B)/libfuzzer/$(T)
 	@mkdir -p $(B)/corpus/$(T); $< $(B)/corpus/$(T) tests/fuzz/$(T) -max_total_time=$(or $(FOR),60)
+image: setup
+	@tools/image/image $(BOARD) --build $(B)
+image-lock: setup
+	@tools/image/image --lock --build $(B)
+boot: image
+	@$(MAKE) -s $(B)/bin/gnomon-ca && tools/image/boot $(BOARD) --build $(B)
 fmt: ; @git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 lint: $(PURE:%.c=$(B)/obj/%.o)
 	@tools/lint/lint --build $(B) $(addprefix --pure=,$(PURE))
 clean: ; @rm -rf $(B)
 help: ; @sed -n '/^| command/,/^$$/p' README.md
-.PHONY: all run check tests test bench sim fuzz fmt lint clean help setup
+.PHONY: all run check tests test bench sim fuzz image image-lock boot fmt lint clean help setup
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/image -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -1,0 +1,27 @@
+/* vitality.h - whether the hardware watchdog may be fed: only while the dataplane makes progress.
+ *
+ * Pure. The workers count their loops; the counter is looked at every second. A dataplane that
+ * is gone or stands still for GN_VITALITY_PATIENCE_US no longer earns food, and the watchdog
+ * then resets the card. A card that has not got its dataplane up yet has the longer
+ * GN_VITALITY_START_US. */
+#ifndef GN_INIT_VITALITY_H
+#define GN_INIT_VITALITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GN_VITALITY_PATIENCE_US 30000000u
+#define GN_VITALITY_START_US    120000000u
+
+struct gn_vitality {
+	uint64_t loops;    /* as last seen */
+	uint64_t moved_us; /* when that grew, or the card started */
+	bool lived;        /* it has grown at least once */
+};
+
+void gn_vitality_init(struct gn_vitality *vitality, uint64_t now_us);
+/* What the dataplane said; a counter that shrank is a restart, which is progress too. */
+void gn_vitality_observe(struct gn_vitality *vitality, uint64_t loops, uint64_t now_us);
+bool gn_vitality_may_feed(const struct gn_vitality *vitality, uint64_t now_us);
+
+#endif
