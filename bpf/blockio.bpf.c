@@ -26,7 +26,7 @@ static __always_inline int on_begin(struct request *request)
 {
 	uint64_t key = (uint64_t)request, now_ns;
 
-	if (bpf_get_current_pid_tgid() >> 32 != target)
+	if (!is_target(bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	now_ns = gn_now_ns();
 	if (!is_over(now_ns) && !bpf_map_lookup_elem(&begun, &key) &&

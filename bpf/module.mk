@@ -12,8 +12,17 @@ bpf.windows := runq oncpu blockio syscalls
 define bpf-loader
 $(B)/obj/bpf/$(1).o $(B)/san/bpf/$(1).o: $(B)/gen/bpf/$(1).skel.h
 endef
-$(foreach p,tasks $(bpf.windows),$(eval $(call bpf-loader,$(p))))
+$(foreach p,tasks calls $(bpf.windows),$(eval $(call bpf-loader,$(p))))
 bpf.src := bpf/object.c bpf/tasks.c bpf/window.c $(bpf.windows:%=bpf/%.c)
 BPF_LIBS := -lbpf -lelf -lz
 $(eval $(call test,bpf_tasks,bpf/tasks_test.c bpf/tasks.c bpf/object.c firmware/core/status.c,$(BPF_LIBS)))
 $(eval $(call prog,gn-bpf-load,bpf/load.c,-lpthread))
+
+# The agent for guests: static, so that it runs in any of them.
+bpf.agent.src := bpf/guest.c bpf/agent_wire.c bpf/calls.c bpf/object.c bpf/window.c \
+	$(bpf.windows:%=bpf/%.c) firmware/core/clock.c firmware/core/status.c
+$(eval $(call prog,gnomon-guest,$(bpf.agent.src),-static -s $(BPF_LIBS)))
+PURE += bpf/agent_wire.c
+$(eval $(call test,bpf_agent,bpf/agent_wire_test.c bpf/agent_wire.c))
+$(eval $(call fuzz,agent,bpf/agent_fuzz.c bpf/agent_wire.c))
+$(eval $(call prog,gn-bpf-hold,bpf/hold.c bpf/calls.c $(bpf.src) firmware/core/status.c,$(BPF_LIBS)))

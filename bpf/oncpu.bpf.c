@@ -5,7 +5,7 @@
 SEC("tp_btf/sched_switch")
 int BPF_PROG(oncpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	bool leaves = (uint32_t)prev->tgid == target, comes = (uint32_t)next->tgid == target;
+	bool leaves = is_target((uint32_t)prev->tgid), comes = is_target((uint32_t)next->tgid);
 	uint64_t now_ns;
 
 	if (!leaves && !comes)

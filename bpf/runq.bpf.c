@@ -6,7 +6,7 @@ static __always_inline int on_wakeup(struct task_struct *task)
 {
 	uint64_t now_ns;
 
-	if ((uint32_t)task->tgid != target)
+	if (!is_target((uint32_t)task->tgid))
 		return 0;
 	now_ns = gn_now_ns();
 	if (!is_over(now_ns))
@@ -29,7 +29,7 @@ int BPF_PROG(runq_wakeup_new, struct task_struct *task)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	bool leaves = (uint32_t)prev->tgid == target, comes = (uint32_t)next->tgid == target;
+	bool leaves = is_target((uint32_t)prev->tgid), comes = is_target((uint32_t)next->tgid);
 	uint64_t now_ns;
 
 	if (!leaves && !comes)

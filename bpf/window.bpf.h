@@ -9,11 +9,12 @@
 
 #include "bpf/kernel.bpf.h"
 #include "bpf/histogram_abi.h"
+#include "bpf/target_abi.h"
 
 #define TASK_RUNNING 0
 #define MAX_THREADS  4096
 
-const volatile uint32_t target = 0; /* process; set before loading */
+const volatile uint32_t target = 0; /* process or GN_TARGET_EVERYBODY; set before loading */
 volatile uint64_t end_ns = 0;       /* since boot, as gn_now_ns(); 0: the window has not begun */
 
 struct {
@@ -22,6 +23,11 @@ struct {
 	__type(key, uint32_t);
 	__type(value, uint64_t);
 } lost SEC(".maps"); /* events for which a table had no room */
+
+static __always_inline bool is_target(uint32_t process)
+{
+	return target == GN_TARGET_EVERYBODY ? process != 0 : process == target;
+}
 
 /* The clock of firmware/core/clock.h. */
 static __always_inline uint64_t gn_now_ns(void)

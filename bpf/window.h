@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include "bpf/histogram_abi.h"
 #include "bpf/syscalls_abi.h"
+#include "bpf/target_abi.h"
 #include "firmware/core/status.h"
 
 #define GN_WINDOW_KINDS_X(X)                                                                       \
@@ -44,7 +45,8 @@ struct gn_window_counts {
 
 struct gn_window;
 
-/* Puts the hooks in place to look at 'process' (a number of the host's own pid namespace); counts
+/* Puts the hooks in place to look at 'process' (a number of the host's own pid namespace, or
+ * GN_TARGET_EVERYBODY); counts
  * nothing yet. Takes tens of milliseconds. Errors as object.h has them. */
 int gn_window_open(enum gn_window_kind kind, uint32_t process, struct gn_window **out,
                    struct gn_status *status);

@@ -65,6 +65,9 @@ static const cyaml_schema_field_t config_fields[] = {
                             limits_fields),
         CYAML_FIELD_MAPPING_PTR("observe", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                 struct gn_shim_config, observe, observe_fields),
+        /* Where QEMU listens for gnomon-guest's channels, as <domain>.sock. */
+        CYAML_FIELD_STRING_PTR("agents", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               struct gn_shim_config, agents, 1, 80),
         CYAML_FIELD_UINT("verify_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
                          verify_seconds),
         CYAML_FIELD_UINT("stats_period_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,

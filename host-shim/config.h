@@ -42,6 +42,7 @@ struct gn_shim_config {
 	char *journal;
 	struct gn_shim_limits limits;
 	struct gn_shim_observe *observe; /* NULL: the owner did not opt in */
+	char *agents;                    /* directory of gnomon-guest's channels; NULL: the same */
 	uint32_t verify_seconds;
 	uint32_t stats_period_seconds;
 };

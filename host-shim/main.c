@@ -48,7 +48,9 @@ static const char help[] =
         "    threads: true                      # QEMU's threads, with the statistics: no hook\n"
         "    kinds: [runq, oncpu, blockio, syscalls]  # windows that a card may open\n"
         "    max_seconds: 60                    # the longest; hooks cost the host while open\n"
-        "    max_windows: 2                     # at once\n";
+        "    max_windows: 2                     # at once\n"
+        "  agents: /run/gnomon/agents           # optional: gnomon-guest's channels, "
+        "<domain>.sock\n";
 
 struct options {
 	const char *config;
@@ -124,6 +126,7 @@ static int serve(const struct gn_shim_config *config, struct gn_status *status)
 	        .verify_us = config->verify_seconds * 1000000ull,
 	        .settle_us = SETTLE_US,
 	        .stats_period_s = config->stats_period_seconds,
+	        .agents = config->agents,
 	};
 	struct gn_observation_rules rules;
 	struct gn_service *service;

@@ -3,9 +3,10 @@ shim.core := firmware/core/status.c firmware/core/log.c firmware/core/clock.c
 shim.pure := host-shim/command.c host-shim/executor.c
 shim.host := host-shim/libvirt_host.c host-shim/libvirt_domain.c host-shim/libvirt_stats.c \
 	host-shim/stats_cache.c host-shim/domain_xml.c
-shim.execution := host-shim/execution.c host-shim/journal.c host-shim/wire.c
+shim.wire := host-shim/wire.c host-shim/wire_agent.c bpf/agent_wire.c bpf/syscall_name.c
+shim.execution := host-shim/execution.c host-shim/journal.c $(shim.wire)
 shim.observe := $(addprefix host-shim/,observe_calls.c wire_observe.c observer.c observation.c \
-	processes.c qemu_process.c) $(bpf.src) bpf/syscall_name.c
+	processes.c qemu_process.c agents.c) $(bpf.src)
 shim.observe.libs := $(BPF_LIBS) -lseccomp
 shim.service := host-shim/service.c host-shim/worker.c $(shim.observe) $(shim.execution) $(shim.pure) $(channel.src)
 XML_LIBS := -lxml2
@@ -22,7 +23,7 @@ $(eval $(call test,shim_journal,host-shim/journal_test.c host-shim/journal.c $(s
 $(eval $(call test,shim_xml,host-shim/domain_xml_test.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))
 shim.fake := host-shim/fake_host.c host-shim/domain_xml.c
 $(eval $(call test,shim_execution,host-shim/execution_test.c $(shim.execution) $(shim.pure) $(shim.fake) \
-	$(channel.src),$(NNG_LIBS) $(XML_LIBS) -lpthread))
+	$(channel.src),$(NNG_LIBS) $(XML_LIBS) -lseccomp -lpthread))
 $(eval $(call test,shim_worker,host-shim/worker_test.c host-shim/worker.c,-lpthread))
 $(eval $(call test,shim_stats,host-shim/stats_cache_test.c host-shim/stats_cache.c))
 $(eval $(call test,shim_libvirt,host-shim/libvirt_host_test.c $(shim.host) host-shim/command.c \
@@ -34,5 +35,5 @@ $(eval $(call test,shim_config,host-shim/config_test.c host-shim/config.c host-s
 $(eval $(call prog,shim-qemu-client,host-shim/shim_qemu_client.c $(channel.src),$(NNG_LIBS) -lcmocka))
 FUZZ_CFLAGS_shim_xml := -I/usr/include/libxml2
 $(eval $(call fuzz,shim_xml,host-shim/domain_xml_fuzz.c host-shim/domain_xml.c $(shim.core),$(XML_LIBS)))
-$(eval $(call fuzz,shim_wire,host-shim/wire_fuzz.c host-shim/wire.c host-shim/command.c \
-	$(channel.src),$(NNG_LIBS) -lpthread))
+$(eval $(call fuzz,shim_wire,host-shim/wire_fuzz.c $(shim.wire) host-shim/command.c \
+	$(channel.src),$(NNG_LIBS) -lseccomp -lpthread))

@@ -3,6 +3,7 @@
 #include "host-shim/service.h"
 #include "firmware/core/clock.h"
 #include "firmware/core/log.h"
+#include "host-shim/agents.h"
 #include "host-shim/execution.h"
 #include "host-shim/observe_calls.h"
 #include "host-shim/worker.h"
@@ -66,6 +67,7 @@ struct gn_service {
 	struct gn_execution_world world;
 	struct gn_worker_pool *commands, *queries;
 	struct gn_observe_calls *observe;
+	struct gn_agents *agents; /* NULL: the owner did not opt in */
 	struct gn_channel_server *server;
 	struct gn_channel_service channel_service;
 	struct operation *operations;
@@ -342,6 +344,8 @@ static void run_query(void *context)
 			q->error = gn_host_get_stats(host, &q->stats, &q->n, &q->status);
 		if (!q->error && processes)
 			gn_processes_fill(processes, q->stats, q->n);
+		if (!q->error && q->service->agents)
+			gn_agents_fill(q->service->agents, q->stats, q->n);
 		q->wall_us = gn_clock_wall_us();
 		q->monotonic_us = gn_clock_monotonic_us();
 		break;
@@ -424,6 +428,7 @@ static void query_done(void *context)
 		at = &(*at)->next;
 	*at = q->next;
 	free(q->vms);
+	gn_agents_release(q->stats, q->n);
 	free(q->stats);
 	free(q);
 }
@@ -704,6 +709,8 @@ int gn_service_create(const struct gn_service_config *config, sd_event *event,
 	s->log_limit.burst = 20;
 	gn_mutex_init(&s->journal_lock);
 	error = gn_observe_calls_create(config->observe, event, &s->observe, status);
+	if (!error && config->agents && gn_agents_create(config->agents, &s->agents))
+		error = gn_status_set(status, GN_RESOURCE_EXHAUSTED, "out of memory");
 	if (!error)
 		error = create_parts(s, status);
 	if (!error) {
@@ -762,6 +769,7 @@ unsigned gn_service_destroy(struct gn_service *s)
 		return hanging; /* they still use the rest */
 	while (s->operations)
 		operation_free(s->operations);
+	gn_agents_destroy(s->agents);
 	gn_host_destroy(s->host);
 	gn_journal_close(s->journal);
 	gn_mutex_destroy(&s->journal_lock);

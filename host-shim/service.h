@@ -26,6 +26,7 @@ struct gn_service_config {
 	uint64_t settle_us; /* how long libvirtd may still be at what a lost caller asked for */
 	uint32_t stats_period_s;
 	const struct gn_observation_rules *observe; /* NULL: the owner did not opt in */
+	const char *agents; /* directory of gnomon-guest's channels; NULL: the same */
 };
 
 struct gn_service;

@@ -91,6 +91,8 @@ struct gn_vm_stats {
 	bool wants_period;   /* has a balloon that reports nothing yet */
 	uint32_t process_id; /* QEMU's; 0: not observed */
 	struct gn_tasks_total process;
+	struct gn_agent_report *agent; /* gnomon-guest's newest (agents.h); NULL: none */
+	uint64_t agent_age_us;
 };
 
 struct gn_host_info {

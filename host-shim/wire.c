@@ -1,6 +1,7 @@
 /* wire.c - see wire.h. Replies are built in one block of memory each: the array of messages,
  * then what they point to. */
 #include "host-shim/wire.h"
+#include "host-shim/wire_agent.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -415,6 +416,7 @@ struct stats_message {
 	Gnomon__V1__Allocation allocation;
 	char name[RESOURCE_SIZE];
 	char shadow_of[RESOURCE_SIZE];
+	struct gn_wire_agent *agent;
 };
 
 static void stats_out(const struct gn_vm_stats *in, struct stats_message *m)
@@ -440,6 +442,10 @@ static void stats_out(const struct gn_vm_stats *in, struct stats_message *m)
 		gn_wire_process_out(in->process_id, &in->process, &m->process);
 		m->stats.process = &m->process;
 	}
+	if (in->agent)
+		m->agent = gn_wire_agent_create(in->agent, in->agent_age_us);
+	if (m->agent)
+		m->stats.agent = gn_wire_agent_message(m->agent);
 }
 
 void gn_wire_reply_stats(struct gn_channel_call *call, const struct gn_vm_stats *vms, size_t n,
@@ -464,6 +470,8 @@ void gn_wire_reply_stats(struct gn_channel_call *call, const struct gn_vm_stats 
 		list.host_memory_free_bytes = memory_free_bytes;
 		gn_channel_reply(call, &list.base);
 	}
+	for (i = 0; messages && i < n; i++)
+		gn_wire_agent_destroy(messages[i].agent);
 	free(messages);
 	free(pointers);
 }

@@ -107,6 +107,9 @@ void gn_control_get_guest(void *context, struct gn_channel_call *call,
 		out->period_us = vm->guest->period_us;
 		out->sample = GN_MESSAGE_COPY(Gnomon__V1__GuestSample, vm->guest->guest);
 	}
+	if (gn_view_agent(control->p.view, vm->name))
+		out->agent = GN_MESSAGE_COPY(Gnomon__V1__AgentReport,
+		                             gn_view_agent(control->p.view, vm->name));
 	set_note(control, vm, out);
 	gn_control_reply(call, &out->base);
 }

@@ -70,14 +70,28 @@ void gn_view_set_stats(struct gn_view *view, const Gnomon__V1__HostStats *stats)
 	view->stats = GN_MESSAGE_COPY(Gnomon__V1__HostStats, stats);
 }
 
-const Gnomon__V1__HostProcess *gn_view_process(const struct gn_view *view, const char *vm)
+static const Gnomon__V1__HostVmStats *stats_of(const struct gn_view *view, const char *vm)
 {
 	size_t i;
 
 	for (i = 0; view->stats && i < view->stats->n_vms; i++)
 		if (strcmp(view->stats->vms[i]->name, vm) == 0)
-			return view->stats->vms[i]->process;
+			return view->stats->vms[i];
 	return NULL;
+}
+
+const Gnomon__V1__AgentReport *gn_view_agent(const struct gn_view *view, const char *vm)
+{
+	const Gnomon__V1__HostVmStats *stats = stats_of(view, vm);
+
+	return stats ? stats->agent : NULL;
+}
+
+const Gnomon__V1__HostProcess *gn_view_process(const struct gn_view *view, const char *vm)
+{
+	const Gnomon__V1__HostVmStats *stats = stats_of(view, vm);
+
+	return stats ? stats->process : NULL;
 }
 
 void gn_view_fini(struct gn_view *view)

@@ -38,6 +38,8 @@ void gn_view_forget_mirror(struct gn_view *view, const char *name);
 const Gnomon__V1__Port *gn_view_port(const struct gn_view *view, const char *name);
 const Gnomon__V1__Volume *gn_view_volume(const struct gn_view *view, const char *name);
 const Gnomon__V1__Mirror *gn_view_mirror(const struct gn_view *view, const char *name);
+/* What gnomon-guest told in the VM; NULL: nothing. */
+const Gnomon__V1__AgentReport *gn_view_agent(const struct gn_view *view, const char *vm);
 /* The VM's QEMU process; NULL: its host does not observe it. */
 const Gnomon__V1__HostProcess *gn_view_process(const struct gn_view *view, const char *vm);
 

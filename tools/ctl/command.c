@@ -75,6 +75,9 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  --sort   what comes first; the keys c, m, i, s and p change it, q ends\n"
          "  --once   print it once; so does --json\n\n"
          "  gnomonctl vm top web-1\n  gnomonctl vm top web-1 --once --sort rss\n"},
+        {"vm", "calls", gn_ctl_vm_calls, "VM", "",
+         "what the guest's processes call, if it runs gnomon-guest",
+         "  gnomonctl vm calls web-1\n"},
         {"vm", "create", gn_ctl_vm_create,
          "VM [--nic NAME[,vlan=N][,queues=N]]... [--disk NAME,path=FILE[,ro][,queues=N]]...",
          "--nic --disk", "put a VM behind the card",

@@ -60,7 +60,8 @@ ProtobufCMessage *gn_ctl_call_empty(struct gn_ctl *ctl, const char *method);
 
 typedef int gn_ctl_command(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments);
 gn_ctl_command gn_ctl_status, gn_ctl_report, gn_ctl_watch, gn_ctl_top;
-gn_ctl_command gn_ctl_vm_list, gn_ctl_vm_show, gn_ctl_vm_top, gn_ctl_vm_create, gn_ctl_vm_delete;
+gn_ctl_command gn_ctl_vm_list, gn_ctl_vm_show, gn_ctl_vm_top, gn_ctl_vm_calls, gn_ctl_vm_create,
+        gn_ctl_vm_delete;
 gn_ctl_command gn_ctl_vm_observe, gn_ctl_vm_threads, gn_ctl_host_probes;
 gn_ctl_command gn_ctl_forecast, gn_ctl_history;
 gn_ctl_command gn_ctl_alert_list, gn_ctl_alert_ack, gn_ctl_hazard;

@@ -24,16 +24,19 @@ SUN_PATH_MAX = 107
 
 
 class Vm:
-    """One production VM: what its guest does ('arguments' for gn-load) and how it is managed."""
+    """One production VM: what its guest does ('arguments' for gn-load) and how it is managed. With
+    'agent' it has a channel for gnomon-guest."""
 
     def __init__(self, name, index, arguments="", policy=None, vcpus=1, max_vcpus=4, memory_mib=256,
-                 current_mib=192, disk_mib=64, nics=("net0",), vlan=0, file_system=None):
+                 current_mib=192, disk_mib=64, nics=("net0",), vlan=0, file_system=None, agent=False,
+                 initrd=None):
         self.name, self.index, self.arguments = name, index, arguments
         self.policy = policy or {}
         self.vcpus, self.max_vcpus = vcpus, max_vcpus
         self.memory_mib, self.current_mib, self.disk_mib = memory_mib, current_mib, disk_mib
         self.nics, self.vlan = nics, vlan
         self.file_system = file_system  # that its disk has from the start; "ext4"
+        self.agent, self.initrd = agent, initrd
 
     @property
     def address(self):
@@ -131,7 +134,7 @@ class Devbox:
         for name in os.listdir(self.dir):
             if name not in ("lock", "report.json"):
                 remove(self.path(name))
-        for name in ("log", "console", "vhost", "disks", "state"):
+        for name in ("log", "console", "vhost", "disks", "state", "agents"):
             os.makedirs(self.path(name), exist_ok=True)
 
     def _pool(self):
@@ -202,7 +205,7 @@ class Devbox:
         self._write("gnomon-shim", {
             "url": f"tls+tcp://127.0.0.1:{self.shim_port}", "tls": self._tls("hosts", "shim", "cards"),
             "libvirt_uri": self.libvirt.uri, "journal": self.path("state", "shim.journal"),
-            "verify_seconds": 20, "stats_period_seconds": 1,
+            "verify_seconds": 20, "stats_period_seconds": 1, "agents": self.path("agents"),
             "limits": {"vms": ["*"], "max_vcpus": 8, "max_memory_mib": 4096, "allow_shadow": True,
                        "allow_pause": True, "shadow_paths": [self.dir]}})
         self.start_shim()
@@ -261,7 +264,8 @@ class Devbox:
                 vm.name, f"{self.build}/guest", self.path("vhost"), self.path("console", f"{vm.name}.sock"),
                 nics=[(nic, domain.mac_of(vm.index * 8 + i)) for i, nic in enumerate(vm.nics)],
                 disks=["vda"], vcpus=vm.vcpus, max_vcpus=vm.max_vcpus, memory_mib=vm.memory_mib,
-                current_mib=vm.current_mib, arguments=arguments, kvm=self.kvm))
+                current_mib=vm.current_mib, arguments=arguments, kvm=self.kvm, initrd=vm.initrd,
+                channel=self.path("agents", f"{vm.name}.sock") if vm.agent else None))
         self.virsh("define", path)
         self.virsh("start", vm.name)
 

@@ -29,6 +29,10 @@ DISK = """
       </source>
       <target dev={target} bus='virtio'/>
     </disk>"""
+CHANNEL = """
+    <channel type='unix'>
+      <source mode='bind' path={path}/><target type='virtio' name='org.gnomon.guest.0'/>
+    </channel>"""
 DOMAIN = """<domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <memory unit='MiB'>{memory_mib}</memory>
@@ -48,7 +52,7 @@ DOMAIN = """<domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>{disks}{nics}
     <controller type='usb' model='none'/>
-    <serial type='unix'><source mode='bind' path={console}/><target port='0'/></serial>
+    <serial type='unix'><source mode='bind' path={console}/><target port='0'/></serial>{channel}
     <memballoon model='virtio'><stats period='1'/></memballoon>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
   </devices>{override}
@@ -61,8 +65,9 @@ def mac_of(index):
 
 
 def domain_xml(name, guest_dir, vhost_dir, console, nics=(), disks=(), vcpus=1, max_vcpus=4,
-               memory_mib=256, current_mib=192, arguments="", kvm=False):
-    """'nics' are (nic name, MAC), 'disks' target names; sockets are named as gnomond does."""
+               memory_mib=256, current_mib=192, arguments="", kvm=False, channel=None, initrd=None):
+    """'nics' are (nic name, MAC), 'disks' target names; sockets are named as gnomond does. 'channel':
+    the socket of a port for gnomon-guest."""
     sockets = lambda part: quoteattr(f"{vhost_dir}/{name}-{part}.sock")
     nic_text = "".join(NIC.format(mac=quoteattr(mac), socket=sockets(nic)) for nic, mac in nics)
     disk_text = "".join(DISK.format(target=quoteattr(disk), socket=sockets(disk)) for disk in disks)
@@ -73,6 +78,7 @@ def domain_xml(name, guest_dir, vhost_dir, console, nics=(), disks=(), vcpus=1, 
         kind="kvm" if kvm else "qemu", cpu="host-passthrough" if kvm else "maximum", name=escape(name),
         memory_mib=memory_mib, current_mib=current_mib, vcpus=vcpus, max_vcpus=max_vcpus,
         kernel=escape(os.path.abspath(f"{guest_dir}/vmlinuz")),
-        initrd=escape(os.path.abspath(f"{guest_dir}/initramfs.gz")),
+        initrd=escape(os.path.abspath(initrd or f"{guest_dir}/initramfs.gz")),
+        channel=CHANNEL.format(path=quoteattr(channel)) if channel else "",
         cmdline=escape(f"console=ttyS0 quiet panic=-1 {arguments}"),
         disks=disk_text, nics=nic_text, console=quoteattr(console), override=override)
