@@ -104,8 +104,7 @@ def outlived(devbox, console, steps, sequence):
     devbox.start_shim()
     sequence = number(next_report(devbox, sequence), "sequence")
     steps.ok("a shim that was killed hears the agent again; the VM went on")
-    console.shell("kill -9 $(for p in /proc/[0-9]*; do [ \"$(cat $p/comm 2>/dev/null)\" = gnomon-guest ] && "
-                  "echo ${p#/proc/}; done)")
+    console.shell("kill -9 $(pidof gnomon-guest)", 60)
     wait_for(lambda: report(devbox) is None, 40, "the last report growing old")
     steps.ok("an agent that was killed tells nothing any more")
     begin = time.monotonic()
