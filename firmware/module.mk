@@ -27,6 +27,10 @@ $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
 fake_brain.src := firmware/brain/fake_brain.c firmware/peer/fake_peer.c
 $(eval $(call test,brain,firmware/brain/brain_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,brain-state,firmware/brain/state_test.c firmware/peer/fake_peer.c \
+	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,brain-packs,firmware/brain/packs_test.c firmware/peer/fake_peer.c \
+	$(sort $(thinking.src)),$(thinking.libs)))
 $(eval $(call test,brain-guest,firmware/brain/guest_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
 $(eval $(call test,runner,firmware/plan/runner_test.c $(fake_brain.src) \

@@ -7,6 +7,7 @@
 
 #define REFRESH  8
 #define NONE     INT64_MIN
+#define N_MAX    ((uint64_t)1 << 48) /* samples: one each microsecond for nine years */
 #define MONTH_MS ((int64_t)30 * 86400 * 1000)
 
 static const struct {
@@ -205,6 +206,51 @@ int32_t gn_anomaly_threshold(const struct gn_anomaly *anomaly, uint64_t period_u
 		if (monthly_q8(anomaly, bin, period_us) <= budget_q8)
 			return (int32_t)gn_exp2_q10((int32_t)(bin << 9) + (8 << 10), 0);
 	return GN_ANOMALY_SCORE_MAX_Q16;
+}
+
+static bool is_value(int64_t value)
+{
+	return value >= -GN_ANOMALY_VALUE_MAX && value <= GN_ANOMALY_VALUE_MAX;
+}
+
+static bool extremes_are_sound(const int64_t greatest[GN_ANOMALY_ORDER])
+{
+	for (uint32_t i = 0; i < GN_ANOMALY_ORDER; i++)
+		if ((greatest[i] != NONE && !is_value(greatest[i])) ||
+		    (i > 0 && greatest[i] > greatest[i - 1]))
+			return false;
+	return true;
+}
+
+/* The newest block holds a value once there was one: without any, refresh() would negate NONE. */
+static bool range_is_sound(const struct gn_anomaly_range *range, uint64_t n)
+{
+	uint64_t newest = (n - 1) / GN_ANOMALY_BLOCK % GN_ANOMALY_BLOCKS;
+
+	for (uint32_t b = 0; b < GN_ANOMALY_BLOCKS; b++)
+		if (!extremes_are_sound(range->high[b]) || !extremes_are_sound(range->low[b]))
+			return false;
+	return is_value(range->top) && is_value(range->bottom) &&
+	       (n == 0 || (range->high[newest][0] != NONE && range->low[newest][0] != NONE));
+}
+
+bool gn_anomaly_is_sound(const struct gn_anomaly *anomaly, uint32_t quiet)
+{
+	if (anomaly->n > N_MAX || anomaly->quiet != gn_clamp64(quiet, GN_ANOMALY_RECENT, 100000))
+		return false;
+	for (uint32_t v = 0; v < GN_ANOMALY_VIEWS; v++)
+		if (!range_is_sound(&anomaly->ranges[v], anomaly->n))
+			return false;
+	for (uint32_t i = 0; i < 12; i++)
+		if (!is_value(anomaly->last_12[i]))
+			return false;
+	for (uint32_t i = 0; i < GN_ANOMALY_SUMS; i++)
+		if (!is_value(anomaly->sums[i] / GN_ANOMALY_SUMS))
+			return false;
+	for (uint32_t i = 0; i < GN_ANOMALY_RECENT; i++)
+		if (anomaly->recent_q16[i] < 0 || anomaly->recent_q16[i] > GN_ANOMALY_SCORE_MAX_Q16)
+			return false;
+	return true;
 }
 
 const char *gn_anomaly_view_text(enum gn_anomaly_view view)

@@ -64,6 +64,10 @@ struct gn_anomaly_result gn_anomaly_observe(struct gn_anomaly *anomaly, int64_t 
 int32_t gn_anomaly_threshold(const struct gn_anomaly *anomaly, uint64_t period_us,
                              uint32_t budget_q8);
 
+/* Whether these may be the bytes of an anomaly that was set up with 'quiet': whatever is observed
+ * next, nothing overflows. For state that comes from elsewhere. */
+bool gn_anomaly_is_sound(const struct gn_anomaly *anomaly, uint32_t quiet);
+
 const char *gn_anomaly_view_text(enum gn_anomaly_view view);
 
 #endif

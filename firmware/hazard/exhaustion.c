@@ -9,6 +9,7 @@
 #define MIN_POINTS 16
 #define HOUR_US    3600000000
 #define USED_MAX   ((int64_t)1 << 60)
+#define STRIDE_MAX ((uint64_t)1 << 50) /* doubled once more it still fits */
 
 void gn_exhaustion_init(struct gn_exhaustion *trend, uint64_t period_us, uint64_t span_us)
 {
@@ -50,6 +51,18 @@ void gn_exhaustion_observe(struct gn_exhaustion *trend, uint64_t now_us, int64_t
 	trend->at_us[trend->n] = now_us;
 	trend->used[trend->n] = gn_clamp64(used, 0, USED_MAX);
 	trend->n++;
+}
+
+bool gn_exhaustion_is_sound(const struct gn_exhaustion *trend, uint64_t span_us, uint64_t newest_us)
+{
+	if (trend->span_us != span_us || trend->stride_us == 0 || trend->stride_us > STRIDE_MAX ||
+	    trend->n > GN_EXHAUSTION_POINTS)
+		return false;
+	for (uint32_t i = 0; i < trend->n; i++)
+		if (trend->used[i] < 0 || trend->used[i] > USED_MAX ||
+		    trend->at_us[i] > newest_us || (i && trend->at_us[i] <= trend->at_us[i - 1]))
+			return false;
+	return true;
 }
 
 /* Sorted slopes per hour between points half a window apart; how many. */

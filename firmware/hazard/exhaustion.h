@@ -9,6 +9,7 @@
 #ifndef GN_HAZARD_EXHAUSTION_H
 #define GN_HAZARD_EXHAUSTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define GN_EXHAUSTION_POINTS 64
@@ -32,6 +33,11 @@ void gn_exhaustion_init(struct gn_exhaustion *trend, uint64_t period_us, uint64_
 
 /* 'now_us' monotonic; older than the newest is ignored. 0 <= used <= 2^60. */
 void gn_exhaustion_observe(struct gn_exhaustion *trend, uint64_t now_us, int64_t used);
+
+/* Whether these may be the bytes of a trend over 'span_us' that saw nothing after 'newest_us'. For
+ * state that comes from elsewhere. */
+bool gn_exhaustion_is_sound(const struct gn_exhaustion *trend, uint64_t span_us,
+                            uint64_t newest_us);
 
 /* Against 'limit'. At or above the limit all three are 0. */
 struct gn_exhaustion_forecast gn_exhaustion_forecast(const struct gn_exhaustion *trend,

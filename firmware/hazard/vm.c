@@ -35,6 +35,12 @@ void gn_hazard_input_init(struct gn_hazard_input *input, uint64_t now_us, uint64
 		input->metrics[i] = GN_HAZARD_UNSEEN;
 }
 
+/* Samples in the quiet time. */
+static uint32_t quiet_of(uint64_t period_us)
+{
+	return (uint32_t)gn_min64((int64_t)(QUIET_US / period_us), 100000);
+}
+
 void gn_hazard_vm_init(struct gn_hazard_vm *vm, uint64_t period_us)
 {
 	uint64_t period = period_us ? period_us : 1;
@@ -42,8 +48,7 @@ void gn_hazard_vm_init(struct gn_hazard_vm *vm, uint64_t period_us)
 	memset(vm, 0, sizeof(*vm));
 	vm->worst_metric = vm->worst_latency = -1;
 	for (uint32_t i = 0; i < GN_HAZARD_N_METRICS; i++)
-		gn_anomaly_init(&vm->anomalies[i],
-		                (uint32_t)gn_min64((int64_t)(QUIET_US / period), 100000));
+		gn_anomaly_init(&vm->anomalies[i], quiet_of(period));
 	for (uint32_t i = 0; i < GN_HAZARD_TRENDS; i++)
 		gn_exhaustion_init(&vm->memory[i], period, spans_us[i]);
 }
@@ -267,6 +272,54 @@ void gn_hazard_vm_examine(struct gn_hazard_vm *vm, struct gn_signs models[GN_HAZ
 		exam->due_us = now_us + gn_hazard_horizons_us[h];
 		gn_hazard_vm_levels(vm, now_us, gn_hazard_horizons_us[h], exam->levels_q8);
 	}
+}
+
+/* ---- state from elsewhere ------------------------------------------------------------------- */
+
+uint64_t gn_hazard_vm_n_observed(const struct gn_hazard_vm *vm)
+{
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; i < GN_HAZARD_N_METRICS; i++)
+		most = vm->anomalies[i].n > most ? vm->anomalies[i].n : most;
+	return most;
+}
+
+static bool levels_are_sound(const int32_t levels_q8[GN_N_SIGNS])
+{
+	for (uint32_t s = 0; s < GN_N_SIGNS; s++)
+		if (levels_q8[s] < 0 || levels_q8[s] > LEVEL_MAX)
+			return false;
+	return true;
+}
+
+static bool signs_are_sound(const struct gn_hazard_vm *vm)
+{
+	for (uint32_t s = 0; s < GN_N_SIGNS; s++)
+		if (vm->signs[s].level_q8 < 0 || vm->signs[s].level_q8 > LEVEL_MAX ||
+		    vm->signs[s].at_us > vm->newest_us)
+			return false;
+	return true;
+}
+
+bool gn_hazard_vm_is_sound(const struct gn_hazard_vm *vm, uint64_t period_us, uint64_t latest_us)
+{
+	if (vm->newest_us > latest_us || vm->failed_us > latest_us || vm->memory_limit < 0 ||
+	    vm->worst_metric < -1 || vm->worst_metric >= GN_HAZARD_N_METRICS ||
+	    vm->worst_latency < -1 || vm->worst_latency >= GN_HAZARD_N_METRICS ||
+	    vm->retransmitted_q24 > 1 << 24 || vm->reset_q24 > 1 << 24 || !signs_are_sound(vm))
+		return false;
+	for (uint32_t i = 0; i < GN_HAZARD_N_METRICS; i++)
+		if (!gn_anomaly_is_sound(&vm->anomalies[i], quiet_of(period_us ? period_us : 1)))
+			return false;
+	for (uint32_t i = 0; i < GN_HAZARD_TRENDS; i++)
+		if (!gn_exhaustion_is_sound(&vm->memory[i], spans_us[i], vm->newest_us))
+			return false;
+	for (uint32_t h = 0; h < GN_HAZARD_HORIZONS; h++)
+		if (vm->exams[h].due_us > latest_us + gn_hazard_horizons_us[h] ||
+		    !levels_are_sound(vm->exams[h].levels_q8))
+			return false;
+	return true;
 }
 
 /* ---- in words ----------------------------------------------------------------------------- */

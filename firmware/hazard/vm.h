@@ -109,6 +109,13 @@ struct gn_exhaustion_forecast gn_hazard_vm_memory(const struct gn_hazard_vm *vm)
 void gn_hazard_vm_examine(struct gn_hazard_vm *vm, struct gn_signs models[GN_HAZARD_HORIZONS],
                           uint64_t now_us, bool failed);
 
+/* How often the metric that was observed most was. */
+uint64_t gn_hazard_vm_n_observed(const struct gn_hazard_vm *vm);
+
+/* Whether these may be the bytes of a VM's signs, sampled every 'period_us', of no later than
+ * 'latest_us'. State that comes from elsewhere is not believed before. */
+bool gn_hazard_vm_is_sound(const struct gn_hazard_vm *vm, uint64_t period_us, uint64_t latest_us);
+
 /* A sign with its figures: "memory is full in 25 min (18 min to 40 min)". */
 void gn_hazard_vm_describe(const struct gn_hazard_vm *vm, enum gn_sign sign, struct gn_text *text);
 
