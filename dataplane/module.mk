@@ -1,7 +1,7 @@
 -include $(wildcard dataplane/*/module.mk)
 
 port.src := $(addprefix dataplane/port/,port.c vhost.c ethdev.c) dataplane/ram/ram.c
-control.src := $(addprefix dataplane/control/,dataplane.c exports.c life.c meters.c message.c mirrors.c names.c ports.c saved.c \
+control.src := $(addprefix dataplane/control/,dataplane.c exports.c life.c meters.c message.c mirrors.c names.c ports.c promote.c saved.c \
 	restore.c service.c telemetry.c volumes.c)
 # All but main.
 dataplane_parts.src := dataplane/config/config.c dataplane/state/state.c $(control.src) $(graph.src) $(port.src) $(worker.src) $(feature.src) $(feature_sample.src) \

@@ -349,6 +349,8 @@ static int check_action(const struct gn_command *c, const struct gn_command_limi
 	case GN_COMMAND_RESUME_VM:
 	case GN_COMMAND_DESTROY_SHADOW:
 	case GN_COMMAND_UNDEFINE_SHADOW:
+	case GN_COMMAND_FENCE_VM:
+	case GN_COMMAND_START_VM:
 		return 0;
 	}
 	return gn_status_set(status, GN_INVALID_ARGUMENT, "unknown action");
@@ -377,5 +379,10 @@ int gn_command_check(const struct gn_command *c, const struct gn_command_limits 
 		return gn_status_set(status, GN_PERMISSION_DENIED,
 		                     "this host does not allow shadows; set limits.allow_shadow: "
 		                     "true in gnomon-shim.yaml if it may");
+	if ((c->kind == GN_COMMAND_FENCE_VM || c->kind == GN_COMMAND_START_VM) &&
+	    !limits->allow_failover)
+		return gn_status_set(status, GN_PERMISSION_DENIED,
+		                     "this host does not let a card fail VMs over; set "
+		                     "limits.allow_failover: true in gnomon-shim.yaml if it may");
 	return check_action(c, limits, status);
 }

@@ -24,7 +24,9 @@
 	X(PAUSE_VM, "pause_vm")                                                                    \
 	X(RESUME_VM, "resume_vm")                                                                  \
 	X(DESTROY_SHADOW, "destroy_shadow")                                                        \
-	X(UNDEFINE_SHADOW, "undefine_shadow")
+	X(UNDEFINE_SHADOW, "undefine_shadow")                                                      \
+	X(FENCE_VM, "fence_vm")                                                                    \
+	X(START_VM, "start_vm")
 
 enum gn_command_kind {
 #define GN_COMMAND_ENUM(name, text) GN_COMMAND_##name,
@@ -83,6 +85,7 @@ struct gn_command_limits {
 	uint64_t max_memory_bytes;
 	bool allow_shadow;
 	bool allow_pause; /* of production VMs; shadows may always be paused */
+	bool allow_failover; /* production VMs may be fenced and started */
 };
 
 /* "set_vcpus" ... */

@@ -23,6 +23,7 @@ static const struct gn_command_limits limits = {
         .max_memory_bytes = 4096ull << 20,
         .allow_shadow = true,
         .allow_pause = true,
+        .allow_failover = true,
 };
 
 static struct gn_command vcpus(uint32_t n)

@@ -38,6 +38,7 @@ static const cyaml_schema_field_t limits_fields[] = {
                          max_memory_mib),
         GN_YAML_BOOL("allow_shadow", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_shadow),
         GN_YAML_BOOL("allow_pause", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_pause),
+        GN_YAML_BOOL("allow_failover", CYAML_FLAG_OPTIONAL, struct gn_shim_limits, allow_failover),
         CYAML_FIELD_END,
 };
 
@@ -213,6 +214,7 @@ struct gn_command_limits gn_shim_config_limits(const struct gn_shim_config *conf
 	        .max_memory_bytes = (uint64_t)l->max_memory_mib << 20,
 	        .allow_shadow = l->allow_shadow,
 	        .allow_pause = l->allow_pause,
+	        .allow_failover = l->allow_failover,
 	};
 }
 

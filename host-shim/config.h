@@ -24,6 +24,7 @@ struct gn_shim_limits {
 	uint32_t max_memory_mib;
 	bool allow_shadow;
 	bool allow_pause;
+	bool allow_failover;
 };
 
 /* Without it nothing is observed. */

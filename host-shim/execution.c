@@ -271,6 +271,10 @@ static int execute(struct gn_host *host, const struct gn_command *c, const char 
 		return gn_host_destroy_shadow(host, c->vm, status);
 	case GN_COMMAND_UNDEFINE_SHADOW:
 		return gn_host_undefine_shadow(host, c->vm, status);
+	case GN_COMMAND_FENCE_VM:
+		return gn_host_destroy_vm(host, c->vm, status);
+	case GN_COMMAND_START_VM:
+		return gn_host_start_vm(host, c->vm, status);
 	}
 	return gn_status_set(status, GN_UNIMPLEMENTED, "unknown action");
 }

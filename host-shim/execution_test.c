@@ -34,6 +34,7 @@ static const struct gn_command_limits limits = {
         .max_memory_bytes = 1024 * MIB,
         .allow_shadow = true,
         .allow_pause = true,
+        .allow_failover = true,
 };
 
 struct shim {
@@ -516,6 +517,13 @@ static void scene(int kind, struct sent *s)
 		simple(s, "id-000001", "vms/web-1-shadow",
 		       GNOMON__V1__COMMAND__ACTION_DESTROY_SHADOW);
 		break;
+	case GN_COMMAND_FENCE_VM:
+		simple(s, "id-000001", "vms/web-1", GNOMON__V1__COMMAND__ACTION_FENCE_VM);
+		break;
+	case GN_COMMAND_START_VM:
+		fake->vms[0].state = GN_VM_SHUT_OFF;
+		simple(s, "id-000001", "vms/web-1", GNOMON__V1__COMMAND__ACTION_START_VM);
+		break;
 	default:
 		simple(s, "id-000001", "vms/web-1-shadow",
 		       GNOMON__V1__COMMAND__ACTION_UNDEFINE_SHADOW);
@@ -531,7 +539,7 @@ static void killed_in_between(void **state)
 {
 	int kind, fault, resend_first;
 
-	for (kind = 0; kind <= GN_COMMAND_UNDEFINE_SHADOW; kind++) {
+	for (kind = 0; kind <= GN_COMMAND_START_VM; kind++) {
 		for (fault = FAKE_DIE_BEFORE; fault <= FAKE_DIE_AFTER; fault++) {
 			for (resend_first = 0; resend_first < 2; resend_first++) {
 				struct gn_result r;

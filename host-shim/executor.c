@@ -32,6 +32,9 @@ static const struct rule {
                                        GN_VM_SHUT_OFF, true, ""},
         [GN_COMMAND_UNDEFINE_SHADOW] = {STATE(SHUT_OFF) | STATE(CRASHED), 0, true,
                                         "destroy it first"},
+        [GN_COMMAND_FENCE_VM] = {STATE(RUNNING) | STATE(PAUSED) | STATE(CRASHED) | STATE(OTHER),
+                                 GN_VM_SHUT_OFF, false, ""},
+        [GN_COMMAND_START_VM] = {STATE(SHUT_OFF), GN_VM_RUNNING, false, "fence it first"},
 };
 
 static const char *state_name(enum gn_vm_state state)
@@ -187,6 +190,10 @@ static int check_owner(const struct gn_command *c, const struct gn_vm *vm,
 	if (!vm)
 		return gn_status_set(status, GN_NOT_FOUND,
 		                     "libvirt has no domain '%s' on this host", c->vm);
+	if (is_shadow && (c->kind == GN_COMMAND_FENCE_VM || c->kind == GN_COMMAND_START_VM))
+		return gn_status_set(status, GN_PERMISSION_DENIED,
+		                     "%s is a shadow; %s is for production VMs", c->vm,
+		                     gn_command_kind_name(c->kind));
 	if (is_shadow)
 		return 0;
 	if (rules[c->kind].shadows_only)
@@ -231,6 +238,8 @@ enum gn_executor_step gn_executor_decide(const struct gn_command *c, const struc
 	case GN_COMMAND_RESUME_VM:
 	case GN_COMMAND_DESTROY_SHADOW:
 	case GN_COMMAND_UNDEFINE_SHADOW:
+	case GN_COMMAND_FENCE_VM:
+	case GN_COMMAND_START_VM:
 		return GN_EXECUTOR_EXECUTE;
 	}
 	return GN_EXECUTOR_REFUSE;
@@ -269,6 +278,8 @@ bool gn_executor_reached(const struct gn_command *c, const struct gn_vm *subject
 	case GN_COMMAND_START_SHADOW:
 	case GN_COMMAND_PAUSE_VM:
 	case GN_COMMAND_RESUME_VM:
+	case GN_COMMAND_FENCE_VM:
+	case GN_COMMAND_START_VM:
 		return subject && subject->state == rules[c->kind].to;
 	}
 	return false;
@@ -309,6 +320,8 @@ int gn_executor_explain(const struct gn_command *c, const struct gn_vm *subject,
 	case GN_COMMAND_RESUME_VM:
 	case GN_COMMAND_DESTROY_SHADOW:
 	case GN_COMMAND_UNDEFINE_SHADOW:
+	case GN_COMMAND_FENCE_VM:
+	case GN_COMMAND_START_VM:
 		break;
 	}
 	return gn_status_set(status, GN_ABORTED, "%s had no effect: libvirt reports %s as %s",
@@ -334,6 +347,8 @@ static bool allocation_unchanged(const struct gn_command *c, const struct gn_vm_
 	case GN_COMMAND_RESUME_VM:
 	case GN_COMMAND_DESTROY_SHADOW:
 	case GN_COMMAND_UNDEFINE_SHADOW:
+	case GN_COMMAND_FENCE_VM:
+	case GN_COMMAND_START_VM:
 		break;
 	}
 	return false;

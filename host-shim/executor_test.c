@@ -16,6 +16,7 @@ static const struct gn_command_limits lenient = {
         .vms = allowed,
         .n_vms = 1,
         .allow_pause = true,
+        .allow_failover = true,
 };
 
 static struct gn_vm vm(const char *name, enum gn_vm_state state)
@@ -156,6 +157,8 @@ static void states(void **state)
 	        {GN_COMMAND_RESUME_VM, "AEFFFF", "AEFFFF"},
 	        {GN_COMMAND_DESTROY_SHADOW, "PPPPPP", "EEAEEF"},
 	        {GN_COMMAND_UNDEFINE_SHADOW, "PPPPPP", "FFEEFF"},
+	        {GN_COMMAND_FENCE_VM, "EEAEEF", "PPPPPP"},
+	        {GN_COMMAND_START_VM, "AFEFFF", "PPPPPP"},
 	};
 	size_t i, k;
 	int is_shadow;
@@ -225,7 +228,7 @@ static void no_such_domain(void **state)
 {
 	int kind;
 
-	for (kind = GN_COMMAND_SET_VCPUS; kind <= GN_COMMAND_UNDEFINE_SHADOW; kind++) {
+	for (kind = GN_COMMAND_SET_VCPUS; kind <= GN_COMMAND_START_VM; kind++) {
 		struct gn_command c = command((enum gn_command_kind)kind);
 		struct gn_status status = {0};
 
@@ -301,7 +304,7 @@ static void explanations(void **state)
 {
 	int kind;
 
-	for (kind = GN_COMMAND_SET_VCPUS; kind <= GN_COMMAND_UNDEFINE_SHADOW; kind++) {
+	for (kind = GN_COMMAND_SET_VCPUS; kind <= GN_COMMAND_START_VM; kind++) {
 		struct gn_command c = command((enum gn_command_kind)kind);
 		struct gn_vm v = vm("web-1", GN_VM_RUNNING);
 		struct gn_status status = {0};

@@ -306,6 +306,16 @@ int gn_host_destroy_shadow(struct gn_host *host, const char *name, struct gn_sta
 	return set_state(host, name, GN_VM_SHUT_OFF, status);
 }
 
+int gn_host_destroy_vm(struct gn_host *host, const char *name, struct gn_status *status)
+{
+	return set_state(host, name, GN_VM_SHUT_OFF, status);
+}
+
+int gn_host_start_vm(struct gn_host *host, const char *name, struct gn_status *status)
+{
+	return set_state(host, name, GN_VM_RUNNING, status);
+}
+
 static void to_nothing(struct fake_world *w, struct gn_vm *vm, const void *argument)
 {
 	memset(vm, 0, sizeof *vm);

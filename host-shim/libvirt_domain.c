@@ -73,6 +73,15 @@ int gn_libvirt_describe(virDomainPtr domain, struct gn_vm_description *out,
 	return error;
 }
 
+/* QEMU went without saying that the guest had shut down. */
+static bool ended_unexpectedly(virDomainPtr domain, enum gn_vm_state state)
+{
+	int now, reason;
+
+	return state == GN_VM_SHUT_OFF && virDomainGetState(domain, &now, &reason, 0) == 0 &&
+	       now == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_CRASHED;
+}
+
 static int read_vm(virDomainPtr domain, struct gn_vm *out, struct gn_status *status)
 {
 	struct gn_vm vm = {0};
@@ -83,6 +92,7 @@ static int read_vm(virDomainPtr domain, struct gn_vm *out, struct gn_status *sta
 		return gn_libvirt_error(virDomainGetConnect(domain), status);
 	snprintf(vm.name, sizeof vm.name, "%s", virDomainGetName(domain));
 	vm.state = gn_libvirt_state(info.state);
+	vm.failed = ended_unexpectedly(domain, vm.state);
 	vm.allocation.vcpus = info.nrVirtCpu;
 	maximum = virDomainGetVcpusFlags(domain, VIR_DOMAIN_VCPU_MAXIMUM);
 	vm.allocation.vcpus_maximum = maximum > 0 ? (uint32_t)maximum : info.nrVirtCpu;
@@ -171,20 +181,21 @@ int gn_host_list_vms(struct gn_host *host, struct gn_vm **out, size_t *n_out,
 /* ---- changed ------------------------------------------------------------------------------
  */
 
-static int check_mark(virDomainPtr domain, struct gn_status *status)
+static int check_mark(virDomainPtr domain, bool wanted, struct gn_status *status)
 {
 	struct gn_vm_description d;
 	int error = gn_libvirt_describe(domain, &d, status);
 
-	if (!error && !d.shadow_of[0])
+	if (!error && !d.shadow_of[0] == wanted)
 		error = gn_status_set(status, GN_PERMISSION_DENIED,
-		                      "%s is not a shadow that gnomon made",
+		                      wanted ? "%s is not a shadow that gnomon made"
+		                             : "%s is a shadow that gnomon made",
 		                      virDomainGetName(domain));
 	return error;
 }
 
-/* Finds the domain, for SHADOW checks its mark, applies 'change', translates the failure. */
-enum which { ANY, SHADOW };
+/* Finds the domain, for SHADOW and PRODUCTION checks its mark, applies 'change', translates the failure. */
+enum which { ANY, SHADOW, PRODUCTION };
 
 static int with_domain(struct gn_host *host, const char *name, enum which which,
                        int (*change)(virDomainPtr domain, void *argument), void *argument,
@@ -199,8 +210,8 @@ static int with_domain(struct gn_host *host, const char *name, enum which which,
 	domain = virDomainLookupByName(conn, name);
 	if (!domain)
 		error = gn_libvirt_error(conn, status);
-	else if (which == SHADOW)
-		error = check_mark(domain, status);
+	else if (which != ANY)
+		error = check_mark(domain, which == SHADOW, status);
 	if (!error && change(domain, argument) < 0)
 		error = gn_libvirt_error(conn, status);
 	if (domain)
@@ -417,6 +428,16 @@ static int destroy(virDomainPtr domain, void *argument)
 int gn_host_destroy_shadow(struct gn_host *host, const char *name, struct gn_status *status)
 {
 	return with_domain(host, name, SHADOW, destroy, NULL, status);
+}
+
+int gn_host_start_vm(struct gn_host *host, const char *name, struct gn_status *status)
+{
+	return with_domain(host, name, PRODUCTION, start, NULL, status);
+}
+
+int gn_host_destroy_vm(struct gn_host *host, const char *name, struct gn_status *status)
+{
+	return with_domain(host, name, PRODUCTION, destroy, NULL, status);
 }
 
 static int undefine(virDomainPtr domain, void *argument)

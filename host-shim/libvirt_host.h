@@ -78,5 +78,8 @@ int gn_host_ensure_pool(struct gn_host *host, const char *name, const char *path
 int gn_host_start_shadow(struct gn_host *host, const char *name, struct gn_status *status);
 int gn_host_destroy_shadow(struct gn_host *host, const char *name, struct gn_status *status);
 int gn_host_undefine_shadow(struct gn_host *host, const char *name, struct gn_status *status);
+/* And these only one that does not: what a failover needs of a production VM. */
+int gn_host_destroy_vm(struct gn_host *host, const char *name, struct gn_status *status);
+int gn_host_start_vm(struct gn_host *host, const char *name, struct gn_status *status);
 
 #endif

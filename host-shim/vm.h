@@ -69,6 +69,7 @@ struct gn_vm {
 	char name[GN_VM_NAME_SIZE];
 	char uuid[GN_VM_UUID_SIZE];
 	enum gn_vm_state state;
+	bool failed; /* shut off because its QEMU ended unexpectedly */
 	struct gn_vm_allocation allocation;
 	struct gn_vm_description description;
 };

@@ -140,6 +140,12 @@ static int copy_action(const Gnomon__V1__Command *in, struct gn_command *out,
 	case GNOMON__V1__COMMAND__ACTION_UNDEFINE_SHADOW:
 		out->kind = GN_COMMAND_UNDEFINE_SHADOW;
 		return 0;
+	case GNOMON__V1__COMMAND__ACTION_FENCE_VM:
+		out->kind = GN_COMMAND_FENCE_VM;
+		return 0;
+	case GNOMON__V1__COMMAND__ACTION_START_VM:
+		out->kind = GN_COMMAND_START_VM;
+		return 0;
 	case GNOMON__V1__COMMAND__ACTION__NOT_SET:
 	default:
 		break;
@@ -367,6 +373,7 @@ static void vm_out(const struct gn_vm *in, struct vm_message *m)
 	m->vm.shadow_of = m->shadow_of;
 	m->vm.uuid = (char *)in->uuid;
 	m->vm.state = (Gnomon__V1__VmState)in->state;
+	m->vm.failed = in->failed;
 	allocation_out(&in->allocation, &m->allocation);
 	m->vm.allocation = &m->allocation;
 	devices_out(&in->description, m);

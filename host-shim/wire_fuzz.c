@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const vms[] = {"*"}, *const paths[] = {"/run"};
 	static const struct gn_command_limits limits = {
-	        vms, 1, paths, 1, 64, 1 << 20, 1ull << 40, true, true,
+	        vms, 1, paths, 1, 64, 1 << 20, 1ull << 40, true, true, true,
 	};
 	static struct gn_command c;
 	struct gn_status status = {0};

@@ -150,7 +150,9 @@ int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, 
 		/* Before a front end can write anything. */
 		if (config->replica)
 			gn_blk_open_replica(blk, config->replica);
-		err = gn_blk_vhost_open(blk, status);
+		blk->is_closing = config->is_fenced;
+		if (!config->is_fenced)
+			err = gn_blk_vhost_open(blk, status);
 	}
 	if (err) {
 		gn_blk_close_replica(blk);
@@ -166,7 +168,7 @@ void gn_blk_destroy(struct gn_blk *blk)
 	if (!blk)
 		return;
 	assert(!blk->clone && !blk->n_users);
-	gn_blk_vhost_close(blk);
+	gn_blk_fence(blk);
 	gn_blk_close_replica(blk);
 	free_device(blk);
 }

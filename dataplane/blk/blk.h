@@ -53,6 +53,7 @@ struct gn_blk_config {
 	unsigned lock_wait_ms;  /* for the store's lock (volume.h); long after a restart; 0: 1000 */
 	unsigned clone_hold_ms; /* longest that a copy may hold writes back; 0: 5000 */
 	bool is_reserved;       /* an export that is still to come has the right to write */
+	bool is_fenced;         /* as after gn_blk_fence() */
 	/* NULL: none. When it cannot be had the device works without, says why in its replica's
 	 * status, and the journal is removed, so that the next one copies everything. */
 	const struct gn_blk_replica *replica;
@@ -137,6 +138,26 @@ void gn_blk_verify_status(struct gn_blk *blk, struct gn_vmirror_verify_status *o
 /* Now and then: removes the journal of a mirror that cannot remember what differs, so that
  * a restart copies everything. */
 void gn_blk_check_replica(struct gn_blk *blk);
+
+/* ---- fence --------------------------------------------------------------------- */
+
+/* Cuts the front end off: its requests have ended when this returns, the socket is gone, and none
+ * can come until gn_blk_unfence(). The replica works on. Twice is fine. Control threads. */
+void gn_blk_fence(struct gn_blk *blk);
+int gn_blk_unfence(struct gn_blk *blk, struct gn_status *status);
+
+/* What a fenced device's shadow is worth. */
+struct gn_blk_promotion {
+	bool is_complete;   /* it has every write */
+	bool from_snapshot; /* its consistent point is FILE.point */
+	uint64_t point_us;  /* wall */
+	uint64_t lost_bytes, lost_writes;
+};
+/* Waits so long for what it lacks. -EAGAIN: it still gets it, ask again; -EINVAL... with GN code
+ * FAILED_PRECONDITION: it does not. With 'accept_loss' its last consistent point will do, and from
+ * here on the replica is held: the device has to be destroyed. */
+int gn_blk_judge_shadow(struct gn_blk *blk, bool accept_loss, unsigned wait_ms,
+                        struct gn_blk_promotion *out, struct gn_status *status);
 
 /* ---- counters ---------------------------------------------------------------- */
 

@@ -148,6 +148,17 @@ int gn_dp_volume_delete(struct gn_dataplane *dp, const char *name, struct gn_sta
 int gn_dp_volume_replicate(struct gn_dataplane *dp, const char *name,
                            const Gnomon__V1__VolumeMirror *mirror, struct gn_dp_volume **out,
                            struct gn_status *status);
+/* Its device anew, as the spec says. */
+int gn_dp_volume_open(struct gn_dataplane *dp, struct gn_dp_volume *volume,
+                      struct gn_status *status);
+/* One that has no device any more waits in 'left_out', as after a restart that could not make it;
+ * and another attempt at all that wait there. */
+void gn_dp_volume_leave_out(struct gn_dataplane *dp, struct gn_dp_volume *volume);
+void gn_dp_volume_retry(struct gn_dataplane *dp);
+int gn_dp_volume_fence(struct gn_dataplane *dp, const char *name, bool fenced,
+                       struct gn_dp_volume **out, struct gn_status *status);
+int gn_dp_volume_promote(struct gn_dataplane *dp, const Gnomon__V1__PromoteVolumeRequest *request,
+                         struct gn_dp_volume **out, struct gn_status *status);
 struct gn_dp_volume *gn_dp_volume_find(struct gn_dataplane *dp, const char *name);
 void gn_dp_volume_free(struct gn_dataplane *dp, struct gn_dp_volume *volume);
 

@@ -4,9 +4,11 @@
 #include "dataplane/control/dataplane.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "dataplane/control/message.h"
 #include "dataplane/control/saved.h"
+#include "dataplane/ram/ram.h"
 #include "dataplane/state/state.h"
 #include "firmware/core/log.h"
 
@@ -150,6 +152,33 @@ static void make_stored(struct gn_dataplane *dp, enum gn_dp_kind kind)
 		array.items[(*array.n)++] = array.items[i];
 		array.items[i++] = item;
 	}
+}
+
+void gn_dp_volume_leave_out(struct gn_dataplane *dp, struct gn_dp_volume *volume)
+{
+	const Gnomon__V1__DataplaneState none = GNOMON__V1__DATAPLANE_STATE__INIT;
+	Gnomon__V1__DataplaneState *left = dp->left_out;
+	Gnomon__V1__Volume **grown;
+
+	if (!left)
+		dp->left_out = left = (Gnomon__V1__DataplaneState *)gn_message_copy(&none.base);
+	grown = left ? realloc(left->volumes, (left->n_volumes + 1) * sizeof(void *)) : NULL;
+	if (grown) {
+		left->volumes = grown;
+		grown[left->n_volumes++] = volume->spec;
+		gn_ram_unbind(volume->spec->socket_path);
+		volume->spec = NULL;
+	}
+	gn_dp_volume_free(dp, volume);
+}
+
+void gn_dp_volume_retry(struct gn_dataplane *dp)
+{
+	if (!dp->left_out)
+		return;
+	dp->saving = false;
+	make_stored(dp, GN_DP_VOLUME);
+	dp->saving = true;
 }
 
 void gn_dataplane_restore(struct gn_dataplane *dp)

@@ -426,6 +426,19 @@ static void delete_volume(void *context, struct gn_channel_call *call,
 	answer_empty(call, err, &status);
 }
 
+static void answer_volume(struct gn_channel_call *call, int err, const struct gn_dp_volume *volume,
+                          const struct gn_status *status)
+{
+	struct volume_view view;
+
+	if (err) {
+		gn_channel_fail(call, status);
+		return;
+	}
+	view_volume(volume, &view);
+	gn_channel_reply(call, &view.message.base);
+}
+
 static void update_volume_mirror(void *context, struct gn_channel_call *call,
                                  const ProtobufCMessage *message)
 {
@@ -433,15 +446,38 @@ static void update_volume_mirror(void *context, struct gn_channel_call *call,
 	        (const Gnomon__V1__UpdateVolumeMirrorRequest *)message;
 	struct gn_service *service = context;
 	struct gn_status status;
-	struct gn_dp_volume *volume;
-	struct volume_view view;
+	struct gn_dp_volume *volume = NULL;
 
-	if (gn_dp_volume_replicate(service->dp, request->name, request->mirror, &volume, &status)) {
-		gn_channel_fail(call, &status);
-		return;
-	}
-	view_volume(volume, &view);
-	gn_channel_reply(call, &view.message.base);
+	int err;
+
+	err = gn_dp_volume_replicate(service->dp, request->name, request->mirror, &volume, &status);
+	answer_volume(call, err, volume, &status);
+}
+
+static void fence_volume(void *context, struct gn_channel_call *call,
+                         const ProtobufCMessage *message)
+{
+	const Gnomon__V1__FenceVolumeRequest *request =
+	        (const Gnomon__V1__FenceVolumeRequest *)message;
+	struct gn_service *service = context;
+	struct gn_dp_volume *volume = NULL;
+	struct gn_status status;
+	int err = gn_dp_volume_fence(service->dp, request->name, request->fenced, &volume, &status);
+
+	answer_volume(call, err, volume, &status);
+}
+
+static void promote_volume(void *context, struct gn_channel_call *call,
+                           const ProtobufCMessage *message)
+{
+	struct gn_service *service = context;
+	struct gn_dp_volume *volume = NULL;
+	struct gn_status status;
+	int err = gn_dp_volume_promote(service->dp,
+	                               (const Gnomon__V1__PromoteVolumeRequest *)message, &volume,
+	                               &status);
+
+	answer_volume(call, err, volume, &status);
 }
 
 static void verify_volume(void *context, struct gn_channel_call *call,
@@ -742,7 +778,7 @@ static gn_channel_handler *const handlers[] = {
         get_status,    create_port,   delete_port,  list_ports,    create_volume,
         delete_volume, list_volumes,  clone_volume, create_mirror, update_mirror,
         delete_mirror, list_mirrors,  update_meter, list_meters,   update_volume_mirror,
-        create_export, delete_export, list_exports, verify_volume,
+        create_export, delete_export, list_exports, verify_volume, fence_volume, promote_volume,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

@@ -68,6 +68,17 @@ static int check(const Gnomon__V1__Volume *spec, struct gn_status *status)
 	return spec->mirror ? check_mirror(spec->name, spec->mirror, status) : 0;
 }
 
+/* What only the state file and the verbs of promote.c may set. */
+static void keep_outputs(struct gn_dataplane *dp, const char *name, Gnomon__V1__Volume *spec)
+{
+	const struct gn_dp_volume *volume = gn_dp_volume_find(dp, name);
+
+	if (!dp->saving)
+		return;
+	spec->fenced = volume && volume->spec->fenced;
+	spec->promotion = volume ? volume->spec->promotion : NULL;
+}
+
 static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
                      struct wanted *wanted, struct gn_status *status)
 {
@@ -79,6 +90,7 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
 	wanted->spec.counters = NULL;
 	wanted->spec.mirror_status = NULL;
 	wanted->spec.store_status = NULL;
+	keep_outputs(dp, request->name, &wanted->spec);
 	if (wanted->spec.mirror &&
 	    wanted->spec.mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
 		wanted->spec.mirror = NULL;
@@ -125,6 +137,7 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .queues = spec->queues,
 	        .lock_wait_ms = dp->saving ? 0 : RESTORE_WAIT_MS,
 	        .is_reserved = gn_dp_export_awaited(dp, spec->name),
+	        .is_fenced = spec->fenced,
 	};
 	struct gn_channel_tls tls = {0};
 	struct gn_volume_nbd_config remote = {
@@ -156,7 +169,13 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	if (err)
 		return err;
 	gn_blk_set_meter(volume->blk, &volume->vm->disk_meter);
-	return gn_dp_socket_chown(dp, spec->socket_path, status);
+	return spec->fenced ? 0 : gn_dp_socket_chown(dp, spec->socket_path, status);
+}
+
+int gn_dp_volume_open(struct gn_dataplane *dp, struct gn_dp_volume *volume,
+                      struct gn_status *status)
+{
+	return make_device(dp, volume, status);
 }
 
 static void free_unlisted(struct gn_dataplane *dp, struct gn_dp_volume *volume)

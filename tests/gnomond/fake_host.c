@@ -249,6 +249,10 @@ static const char *action_of(const Gnomon__V1__Command *c, long long *value)
 		return "destroy";
 	case GNOMON__V1__COMMAND__ACTION_UNDEFINE_SHADOW:
 		return "undefine";
+	case GNOMON__V1__COMMAND__ACTION_FENCE_VM:
+		return "destroy";
+	case GNOMON__V1__COMMAND__ACTION_START_VM:
+		return "start";
 	default:
 		return "other";
 	}

@@ -207,7 +207,7 @@ class Devbox:
             "libvirt_uri": self.libvirt.uri, "journal": self.path("state", "shim.journal"),
             "verify_seconds": 20, "stats_period_seconds": 1, "agents": self.path("agents"),
             "limits": {"vms": ["*"], "max_vcpus": 8, "max_memory_mib": 4096, "allow_shadow": True,
-                       "allow_pause": True, "shadow_paths": [self.dir]}})
+                       "allow_pause": True, "allow_failover": True, "shadow_paths": [self.dir]}})
         self.start_shim()
 
     def start_shim(self):
