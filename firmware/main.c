@@ -22,6 +22,7 @@
 #include "firmware/executor/executor.h"
 #include "firmware/ingest/ingest.h"
 #include "firmware/loop/loop.h"
+#include "firmware/mover/mover.h"
 #include "firmware/plan/runner.h"
 #include "firmware/reconcile/reconcile.h"
 #include "firmware/shadow/provision.h"
@@ -59,6 +60,7 @@ struct gnomond {
 	struct gn_runner *runner;
 	struct gn_shadows *shadows;
 	struct gn_snapshots *snapshots;
+	struct gn_mover *mover;
 	struct gn_reconcile *reconcile;
 	struct gn_ingest *ingest;
 	struct gn_hooks *hooks;
@@ -150,6 +152,7 @@ static void on_quick_tick(void *context)
 	gn_peer_tick(g->shim);
 	gn_peer_tick(g->dataplane);
 	gn_runner_tick(g->runner, gn_time_now());
+	gn_mover_tick(g->mover, gn_time_now());
 	gn_hooks_tick(g->hooks, gn_time_now().monotonic_us);
 }
 
@@ -270,6 +273,14 @@ static int make_brain(struct gnomond *g)
 	return 0;
 }
 
+static void make_mover(struct gnomond *g)
+{
+	const struct gn_mover_parts parts = {g->brain, g->runner,    g->shadows, g->executor,
+	                                     g->shim,  g->dataplane, &g->view};
+
+	gn_mover_create(&parts, gn_time_now(), &g->mover);
+}
+
 static void make_alerts(struct gnomond *g)
 {
 	const struct gn_config_alerts *a = &g->config->alerts;
@@ -291,9 +302,9 @@ static void make_alerts(struct gnomond *g)
 static int make_service(struct gnomond *g, struct gn_status *status)
 {
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
-	const struct gn_control_parts parts = {g->brain,     g->runner,    g->shadows,
-	                                       g->snapshots, g->reconcile, &g->view,
-	                                       g->shim,      g->dataplane, g->alerts};
+	const struct gn_control_parts parts = {g->brain,     g->runner, g->shadows, g->snapshots,
+	                                       g->reconcile, &g->view,  g->shim,    g->dataplane,
+	                                       g->alerts,    g->mover};
 	const struct gn_config *c = g->config;
 	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
 	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);
@@ -338,6 +349,7 @@ static int make_all(struct gnomond *g, struct gn_status *status)
 	gn_shadows_create(g->brain, g->executor, g->dataplane, &g->view, gn_time_now(),
 	                  &g->shadows);
 	gn_snapshots_create(g->shadows, &g->snapshots);
+	make_mover(g);
 	gn_reconcile_create(g->brain, g->dataplane, &g->view, &g->reconcile);
 	make_alerts(g);
 	error = make_service(g, status);
@@ -352,12 +364,15 @@ static void unmake_all(struct gnomond *g)
 		gn_runner_close(g->runner);
 	if (g->shadows)
 		gn_shadows_close(g->shadows);
+	if (g->mover)
+		gn_mover_close(g->mover);
 	gn_peer_destroy(g->shim);
 	gn_peer_destroy(g->dataplane);
 	gn_control_destroy(g->control);
 	gn_ingest_destroy(g->ingest);
 	gn_reconcile_destroy(g->reconcile);
 	gn_snapshots_destroy(g->snapshots);
+	gn_mover_destroy(g->mover);
 	gn_shadows_destroy(g->shadows);
 	gn_runner_destroy(g->runner);
 	gn_executor_destroy(g->executor);

@@ -10,9 +10,10 @@ store.src := firmware/store/store.c firmware/store/history.c firmware/store/db.c
 	firmware/message/message.c firmware/core/status.c
 $(eval $(call test,store,firmware/store/store_test.c $(store.src),-lsqlite3 -lprotobuf-c))
 # What thinks, apart from clocks and sockets: tests link fakes of those.
-thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) \
+thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) $(failover.src) \
 	$(shadow.src) $(predict.src) $(hazard.src) $(alert.pure) $(model.src) $(PROTO:%.proto=%.pb-c.c) \
-	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/propose.c \
+	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/moves.c plan/propose.c \
+	mover/mover.c mover/steps.c \
 	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c shadow/snapshots.c shadow/retention.c \
 	shadow/settings.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 $(YAML_LIBS) -lprotobuf-c $(TLS_LIBS)
@@ -36,4 +37,6 @@ $(eval $(call test,brain-guest,firmware/brain/guest_test.c $(fake_brain.src) \
 $(eval $(call test,runner,firmware/plan/runner_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
 $(eval $(call test,provision,firmware/shadow/provision_test.c $(fake_brain.src) \
+	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,mover,firmware/mover/mover_test.c firmware/peer/fake_peer.c \
 	$(sort $(thinking.src)),$(thinking.libs)))

@@ -84,7 +84,7 @@ struct gn_command_limits {
 	uint64_t min_memory_bytes;
 	uint64_t max_memory_bytes;
 	bool allow_shadow;
-	bool allow_pause; /* of production VMs; shadows may always be paused */
+	bool allow_pause;    /* of production VMs; shadows may always be paused */
 	bool allow_failover; /* production VMs may be fenced and started */
 };
 

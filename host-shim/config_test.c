@@ -34,7 +34,8 @@ static void a_whole_one(void **state)
 	struct gn_shim_config *c;
 
 	if (load(TOP "limits:\n  vms: ['web-*', db-1]\n  max_vcpus: 16\n  max_memory_mib: 65536\n"
-	             "  min_memory_mib: 128\n  allow_shadow: true\n  allow_pause: true\n  allow_failover: true\n"
+	             "  min_memory_mib: 128\n  allow_shadow: true\n  allow_pause: true\n  "
+	             "allow_failover: true\n"
 	             "  shadow_paths: [/run/gnomon]\nverify_seconds: 5\nstats_period_seconds: 2\n",
 	         &c, &status))
 		fail_msg("%s", status.message);
@@ -47,7 +48,8 @@ static void a_whole_one(void **state)
 	assert_string_equal(limits.vms[1], "db-1");
 	assert_int_equal(limits.min_memory_bytes, 128ull << 20);
 	assert_int_equal(limits.max_memory_bytes, 65536ull << 20);
-	assert_true(limits.allow_shadow && limits.allow_pause && limits.allow_failover && limits.n_shadow_paths == 1);
+	assert_true(limits.allow_shadow && limits.allow_pause && limits.allow_failover &&
+	            limits.n_shadow_paths == 1);
 	gn_shim_config_free(c);
 }
 

@@ -194,7 +194,8 @@ static int check_mark(virDomainPtr domain, bool wanted, struct gn_status *status
 	return error;
 }
 
-/* Finds the domain, for SHADOW and PRODUCTION checks its mark, applies 'change', translates the failure. */
+/* Finds the domain, for SHADOW and PRODUCTION checks its mark, applies 'change', translates the
+ * failure. */
 enum which { ANY, SHADOW, PRODUCTION };
 
 static int with_domain(struct gn_host *host, const char *name, enum which which,

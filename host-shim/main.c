@@ -43,6 +43,7 @@ static const char help[] =
         "    max_vcpus: 16\n"
         "    max_memory_mib: 65536\n"
         "    allow_shadow: true\n"
+        "    allow_failover: true    # a card may end and start VMs that are lost\n"
         "    shadow_paths: [/run/gnomon, /var/lib/gnomon]\n"
         "  observe:                             # optional; needs CAP_BPF and CAP_PERFMON\n"
         "    threads: true                      # QEMU's threads, with the statistics: no hook\n"

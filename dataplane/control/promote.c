@@ -26,10 +26,10 @@ static int find(struct gn_dataplane *dp, const char *name, struct gn_dp_volume *
 	if (!volume)
 		return gn_status_set(status, GN_NOT_FOUND, "there is no volume '%.100s'", name);
 	if (volume->cloning || volume->n_exports)
-		return gn_status_set(
-		        status, GN_FAILED_PRECONDITION, "volume '%s' is %s", name,
-		        volume->cloning ? "being cloned; try again when that is done"
-		                        : "exported over NBD; delete its exports first");
+		return gn_status_set(status, GN_FAILED_PRECONDITION, "volume '%s' is %s", name,
+		                     volume->cloning
+		                             ? "being cloned; try again when that is done"
+		                             : "exported over NBD; delete its exports first");
 	*out = volume;
 	return 0;
 }
@@ -82,8 +82,9 @@ static int settle_file(const char *shadow_path, bool from_snapshot, struct gn_st
 	}
 	if (rename(point, shadow_path) == 0)
 		return 0;
-	return gn_status_set(status, gn_code_from_errno(errno), "%s cannot take the place of %s: %s",
-	                     point, shadow_path, strerror(errno));
+	return gn_status_set(status, gn_code_from_errno(errno),
+	                     "%s cannot take the place of %s: %s", point, shadow_path,
+	                     strerror(errno));
 }
 
 static int take_lease(const struct gn_dp_volume *volume, uint64_t token, struct gn_status *status)

@@ -473,9 +473,8 @@ static void promote_volume(void *context, struct gn_channel_call *call,
 	struct gn_service *service = context;
 	struct gn_dp_volume *volume = NULL;
 	struct gn_status status;
-	int err = gn_dp_volume_promote(service->dp,
-	                               (const Gnomon__V1__PromoteVolumeRequest *)message, &volume,
-	                               &status);
+	int err = gn_dp_volume_promote(
+	        service->dp, (const Gnomon__V1__PromoteVolumeRequest *)message, &volume, &status);
 
 	answer_volume(call, err, volume, &status);
 }

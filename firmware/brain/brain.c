@@ -242,10 +242,18 @@ static void learn_from_history(struct gn_brain *brain, struct gn_vm *vm, struct 
 	series->seen = false;
 }
 
+static void fenced_key(const struct gn_vm *vm, char key[GN_NAME_SIZE + 32])
+{
+	snprintf(key, GN_NAME_SIZE + 32, "fenced/%s", vm->name);
+}
+
 static void restore_series(struct gn_brain *brain, struct gn_vm *vm, struct gn_time now)
 {
+	char fenced[GN_NAME_SIZE + 32];
 	unsigned i;
 
+	fenced_key(vm, fenced);
+	vm->fenced = gn_store_number(brain->store, fenced) != 0;
 	for (i = 1; i < GN_RESOURCE_END; i++) {
 		char key[GN_NAME_SIZE + 32];
 
@@ -319,6 +327,27 @@ void gn_brain_remove_vm(struct gn_brain *brain, struct gn_vm *vm)
 	memmove(&brain->vms[at], &brain->vms[at + 1], (--brain->n_vms - at) * sizeof *brain->vms);
 	gn_brain_tell(brain, "vm.removed", vm->name, "%s is no longer behind the card", vm->name);
 	destroy_vm(vm);
+}
+
+void gn_brain_set_fenced(struct gn_brain *brain, struct gn_vm *vm, bool fenced)
+{
+	char key[GN_NAME_SIZE + 32];
+
+	vm->fenced = fenced;
+	fenced_key(vm, key);
+	gn_store_put_number(brain->store, key, fenced);
+}
+
+void gn_brain_set_disk_path(struct gn_brain *brain, struct gn_vm *vm, const char *disk,
+                            const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < vm->spec->n_disks; i++)
+		if (strcmp(vm->spec->disks[i]->name, disk) == 0)
+			gn_message_set(&vm->spec->disks[i]->path, "%s", path);
+	vm->from_config = false; /* what is configured is out of date */
+	put_message(brain, "vm", vm->name, &vm->spec->base);
 }
 
 void gn_brain_set_policy(struct gn_brain *brain, struct gn_vm *vm, enum gn_policy_mode mode,

@@ -64,6 +64,8 @@ struct gn_vm {
 	struct gn_source sources[GN_RESOURCE_MEMORY + 1];
 
 	char trouble[GN_STATUS_MESSAGE_SIZE]; /* reconcile's; empty: none */
+	/* A move has taken its ports and disks away, or is about to; stored. */
+	bool fenced;
 };
 
 /* What the listener is told. All NULL-able. */
@@ -160,6 +162,14 @@ void gn_brain_unpromise(struct gn_brain *brain, struct gn_vm *vm);
 /* An action changed the resource's allocation now: its cooldown begins. */
 void gn_brain_note_changed(struct gn_brain *brain, struct gn_vm *vm, enum gn_resource resource,
                            struct gn_time now);
+/* Room for the VM as it was started, promised before it is started again; -ENOSPC. */
+int gn_brain_promise_restart(struct gn_brain *brain, struct gn_vm *vm);
+bool gn_brain_has_room_to_restart(const struct gn_brain *brain, const struct gn_vm *vm);
+void gn_brain_set_fenced(struct gn_brain *brain, struct gn_vm *vm, bool fenced);
+/* The disk is kept elsewhere from now on; stored with the VM's spec. */
+void gn_brain_set_disk_path(struct gn_brain *brain, struct gn_vm *vm, const char *disk,
+                            const char *path);
+
 /* Room for the VM to grow in this resource; INT64_MAX where the host does not bound it. */
 int64_t gn_brain_room(const struct gn_brain *brain, enum gn_resource resource);
 

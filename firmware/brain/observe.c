@@ -102,6 +102,29 @@ void gn_brain_unpromise(struct gn_brain *brain, struct gn_vm *vm)
 	record_promise(brain, vm);
 }
 
+static struct gn_ledger_change restart_of(const struct gn_vm *vm)
+{
+	return (struct gn_ledger_change){.entry = vm->ledger_entry,
+	                                 .amount = amount_of(vm->allocation)};
+}
+
+bool gn_brain_has_room_to_restart(const struct gn_brain *brain, const struct gn_vm *vm)
+{
+	struct gn_ledger_change change = restart_of(vm);
+
+	return vm->allocation && gn_ledger_try(&brain->ledger, &change, 1) == 0;
+}
+
+int gn_brain_promise_restart(struct gn_brain *brain, struct gn_vm *vm)
+{
+	struct gn_ledger_change change = restart_of(vm);
+	int error = vm->allocation ? gn_ledger_take(&brain->ledger, &change, 1) : -ENOSPC;
+
+	if (!error)
+		vm->promise = change.amount;
+	return error;
+}
+
 int64_t gn_brain_room(const struct gn_brain *brain, enum gn_resource resource)
 {
 	struct gn_ledger_amount room = gn_ledger_room(&brain->ledger);

@@ -53,7 +53,8 @@
 	X(DeleteSnapshot, gn_control_delete_snapshot)                                              \
 	X(ExportSnapshot, gn_control_export_snapshot)                                              \
 	X(RevertShadow, gn_control_revert_shadow)                                                  \
-	X(VerifyVolume, gn_control_verify_volume)
+	X(VerifyVolume, gn_control_verify_volume)                                                  \
+	X(PromoteShadow, gn_control_promote_shadow)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

@@ -11,6 +11,7 @@
 #include "firmware/brain/brain.h"
 #include "firmware/ingest/view.h"
 #include "firmware/peer/peer.h"
+#include "firmware/mover/mover.h"
 #include "firmware/plan/runner.h"
 #include "firmware/reconcile/reconcile.h"
 #include "firmware/shadow/provision.h"
@@ -27,6 +28,7 @@ struct gn_control_parts {
 	struct gn_peer *shim;
 	struct gn_peer *dataplane;
 	struct gn_alerts *alerts;
+	struct gn_mover *mover;
 };
 
 struct gn_control;

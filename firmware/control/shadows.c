@@ -97,9 +97,36 @@ void gn_control_delete_shadow(void *context, struct gn_channel_call *call,
 
 	if (!record)
 		return;
+	if (gn_mover_is_moving(((struct gn_control *)context)->p.mover, record->vm)) {
+		gn_control_fail(call, GN_FAILED_PRECONDITION,
+		                "%s is taking its VM's place; see 'gnomonctl plan list %s'",
+		                request->name, record->vm + 4);
+		return;
+	}
 	gn_shadows_remove(record, gn_time_now());
 	gn_control_commit(context);
 	gn_control_reply_empty(call);
+}
+
+void gn_control_promote_shadow(void *context, struct gn_channel_call *call,
+                               const ProtobufCMessage *message)
+{
+	const Gnomon__V1__PromoteShadowRequest *request =
+	        (const Gnomon__V1__PromoteShadowRequest *)message;
+	struct gn_control *control = context;
+	struct gn_shadow_record *record = find(control, call, request->name);
+	struct gn_plan_record *plan;
+	struct gn_status status;
+
+	if (!record)
+		return;
+	if (gn_mover_promote(control->p.mover, gn_brain_vm(control->p.brain, record->vm), request,
+	                     gn_time_now(), &plan, &status)) {
+		gn_channel_fail(call, &status);
+		return;
+	}
+	gn_control_commit(control);
+	gn_channel_reply(call, &plan->message->base);
 }
 
 /* ---- mirrors ------------------------------------------------------------------------------- */

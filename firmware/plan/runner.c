@@ -101,6 +101,12 @@ static int store_record(const struct gn_plan_record *record)
 	return error;
 }
 
+void gn_runner_save(struct gn_plan_record *record)
+{
+	store_record(record);
+	gn_store_commit(record->runner->brain->store, true);
+}
+
 void gn_runner_save_all(struct gn_runner *runner)
 {
 	size_t i;
@@ -141,6 +147,7 @@ void gn_runner_news(struct gn_plan_record *record, struct gn_time now)
 
 	message->state = (Gnomon__V1__Plan__State)record->plan.state;
 	message->updated_us = now.wall_us;
+	gn_runner_note_progress(record);
 	store_record(record);
 	if (why[0] && action && action->result && action->result->message[0])
 		gn_brain_tell(record->runner->brain, event_kind(record->plan.state), message->name,
@@ -154,10 +161,15 @@ void gn_runner_news(struct gn_plan_record *record, struct gn_time now)
 
 static void act_on_result(void *context, const struct gn_executor_result *result);
 
-static void send_action(struct gn_plan_record *record, struct gn_vm *vm, struct gn_time now)
+static void send_action(struct gn_plan_record *record, struct gn_vm *vm, bool undo,
+                        struct gn_time now)
 {
 	Gnomon__V1__Action *action = record->message->actions[record->plan.at];
 
+	if (gn_runner_is_move(record)) {
+		record->runner->mover->perform(record->runner->mover->context, record, undo, now);
+		return;
+	}
 	if (!vm) { /* its VM was removed meanwhile */
 		struct gn_plan_event gone = {.kind = GN_PLAN_EVENT_RESULT,
 		                             .outcome = GN_PLAN_FORBIDDEN};
@@ -222,20 +234,33 @@ static void settle(struct gn_plan_record *record, struct gn_vm *vm, struct gn_ti
 		series->hold_us[shrinks] = now.wall_us + hold_us;
 }
 
+/* The same after a restart; another one for each definite failure, and for the way back. */
+static void name_command(struct gn_plan_record *record)
+{
+	char **id = &record->message->actions[record->plan.at]->command_id;
+
+	gn_message_set(id, "%s-p%llu-%u", gn_store_nonce(record->runner->brain->store),
+	               (unsigned long long)record->id, record->plan.at);
+	if (record->plan.round || record->plan.state == GN_PLAN_UNDOING)
+		gn_message_set(id, "%s-%s%u", *id,
+		               record->plan.state == GN_PLAN_UNDOING ? "u" : "r",
+		               record->plan.round);
+}
+
 static void perform(struct gn_plan_record *record, unsigned effects, struct gn_time now)
 {
 	struct gn_vm *vm = vm_of(record);
 
 	if (effects & GN_PLAN_STORE) {
-		struct gn_plan_event stored = {.kind = GN_PLAN_EVENT_STORED};
+		struct gn_plan_event stored = {.kind = GN_PLAN_EVENT_STORED,
+		                               .holds = gn_runner_holds(record)};
 		Gnomon__V1__Plan *message = record->message;
 		uint32_t at = record->plan.at;
 
 		message->state = (Gnomon__V1__Plan__State)record->plan.state;
 		message->actions[at]->at_us = now.wall_us;
-		gn_message_set(&message->actions[at]->command_id, "%s-p%llu-%u",
-		               gn_store_nonce(record->runner->brain->store),
-		               (unsigned long long)record->id, at);
+		name_command(record);
+		gn_runner_note_progress(record);
 		if (vm && message->inputs)
 			gn_brain_promise(record->runner->brain, vm, resource_of(record),
 			                 message->inputs->target);
@@ -251,9 +276,17 @@ static void perform(struct gn_plan_record *record, unsigned effects, struct gn_t
 	}
 	if (effects & GN_PLAN_NEWS)
 		gn_runner_news(record, now);
-	if (effects & GN_PLAN_SEND)
-		send_action(record, vm, now);
-	if (gn_plan_has_ended(&record->plan) && effects && vm)
+	if (effects & (GN_PLAN_SEND | GN_PLAN_UNDO))
+		send_action(record, vm, effects & GN_PLAN_UNDO, now);
+	if (!gn_plan_has_ended(&record->plan) || !effects)
+		return;
+	if (gn_runner_is_move(record)) {
+		/* An answer within the call that sent it has ended the plan already. */
+		if (!record->end_told && record->runner->mover) {
+			record->end_told = true;
+			record->runner->mover->ended(record->runner->mover->context, record, now);
+		}
+	} else if (vm)
 		settle(record, vm, now);
 }
 
@@ -319,6 +352,10 @@ void gn_runner_tick_one(struct gn_plan_record *record, struct gn_time now)
 
 	if (!vm) {
 		event.kind = GN_PLAN_EVENT_WITHDRAW;
+	} else if (gn_runner_is_move(record)) {
+		event.may_begin = !another_runs(record->runner, record);
+		event.has_room = true; /* its first action takes it */
+		event.holds = gn_runner_holds(record);
 	} else if (message->n_actions) {
 		const Gnomon__V1__Action *action = message->actions[record->plan.at];
 
@@ -344,7 +381,9 @@ void gn_runner_tick(struct gn_runner *runner, struct gn_time now)
 			continue;
 		/* Until libvirt has told what the VM has, nothing can be compared. */
 		vm = vm_of(record);
-		if (vm && !vm->allocation)
+		if (vm && !vm->allocation && !gn_runner_is_move(record))
+			continue;
+		if (gn_runner_is_move(record) && !runner->mover)
 			continue;
 		gn_runner_tick_one(record, now);
 	}
@@ -405,7 +444,7 @@ static bool is_sound(const Gnomon__V1__Plan *message)
 {
 	return message->n_actions <= GN_PLAN_MAX_ACTIONS &&
 	       message->state >= GNOMON__V1__PLAN__STATE__PENDING &&
-	       message->state <= GNOMON__V1__PLAN__STATE__EXPIRED;
+	       message->state <= GNOMON__V1__PLAN__STATE__UNDOING;
 }
 
 /* Which action is next: the first without a good result. */
@@ -436,11 +475,17 @@ static void load_plan(void *context, uint64_t id, uint64_t deadline_us, const vo
 	record->id = id;
 	record->message = message;
 	gn_plan_init(&record->plan, false, message->expires_us);
-	for (i = 0; i < message->n_actions; i++)
+	for (i = 0; !message->move && i < message->n_actions; i++)
 		gn_plan_add_action(&record->plan, message->actions[i]->from,
 		                   message->actions[i]->to);
+	if (message->move && !gn_runner_load_move(record)) {
+		GN_MESSAGE_FREE(message);
+		free(record);
+		return;
+	}
 	record->plan.state = (enum gn_plan_state)message->state;
-	record->plan.at = action_at(message);
+	if (!message->move)
+		record->plan.at = action_at(message);
 	record->plan.deadline_us = deadline_us;
 	gn_runner_add(runner, record);
 }
@@ -462,7 +507,8 @@ void gn_runner_create(struct gn_brain *brain, struct gn_executor *executor, stru
 		if (vm && record->plan.state == GN_PLAN_RUNNING && record->message->inputs)
 			gn_brain_promise(brain, vm, resource_of(record),
 			                 record->message->inputs->target);
-		gn_runner_step(record, &resume, now);
+		if (!gn_runner_is_move(record)) /* moves go on once there is a mover */
+			gn_runner_step(record, &resume, now);
 	}
 	*out = runner;
 }

@@ -288,7 +288,8 @@ void gn_reconcile_run(struct gn_reconcile *reconcile, struct gn_time now)
 	size_t i;
 
 	for (i = 0; i < reconcile->brain->n_vms; i++)
-		run_vm(reconcile, reconcile->brain->vms[i], now);
+		if (!reconcile->brain->vms[i]->fenced)
+			run_vm(reconcile, reconcile->brain->vms[i], now);
 }
 
 static void ignore(void *context, const struct gn_status *status, const ProtobufCMessage *reply)

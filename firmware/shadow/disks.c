@@ -5,6 +5,9 @@
  * resynchronisation <pool>/web-1-shadow/vda.run.raw   a copy at a consistent point, which the
  * domain runs on
  *
+ * After a promotion the VM runs on vda.raw, and vda-b.raw follows; after the next one vda.raw
+ * again.
+ *
  * A disk that is read-only, or of a shadow that does not follow, is a copy of one instant, and what
  * the domain runs on. */
 #include <errno.h>
@@ -46,13 +49,27 @@ static void directory_of(const struct gn_shadow_record *record, char out[PATH_SI
 	snprintf(out, PATH_SIZE, "%.3000s/%s", pool_of(record), domain);
 }
 
+/* Since a promotion the VM runs on the file that followed: then another one follows. */
+static bool is_production(const struct gn_shadow_record *record, const char *disk, const char *path)
+{
+	const struct gn_vm *vm = gn_brain_vm(record->shadows->brain, record->vm);
+
+	for (size_t i = 0; vm && i < vm->spec->n_disks; i++)
+		if (strcmp(vm->spec->disks[i]->name, disk) == 0)
+			return strcmp(vm->spec->disks[i]->path, path) == 0;
+	return false;
+}
+
 void gn_shadow_disk_path(const struct gn_shadow_record *record, const char *disk,
                          const char *suffix, char *out, size_t size)
 {
-	char directory[PATH_SIZE];
+	char directory[PATH_SIZE], first[PATH_SIZE];
 
 	directory_of(record, directory);
-	snprintf(out, size, "%.3200s/%.40s%.40s", directory, disk, suffix);
+	snprintf(first, sizeof first, "%.3200s/%.40s.raw", directory, disk);
+	snprintf(out, size, "%.3200s/%.40s%s%.40s", directory, disk,
+	         strncmp(suffix, ".raw", 4) == 0 && is_production(record, disk, first) ? "-b" : "",
+	         suffix);
 }
 
 static bool make_directory(struct gn_shadow_record *record)
@@ -189,6 +206,11 @@ static bool make_replica_file(struct gn_shadow_record *record, const char *disk,
 	return false;
 }
 
+bool gn_shadow_ensure_replica(struct gn_shadow_record *record, const char *disk, uint64_t size)
+{
+	return make_directory(record) && make_replica_file(record, disk, size);
+}
+
 static void on_following(void *context, const struct gn_status *status,
                          const ProtobufCMessage *reply)
 {
@@ -247,7 +269,7 @@ void gn_shadow_make_replica(struct gn_shadow_record *record)
 		gn_shadows_answer(record, why.code, why.message);
 		return;
 	}
-	if (make_directory(record) && make_replica_file(record, disk->name, volume->size_bytes))
+	if (gn_shadow_ensure_replica(record, disk->name, volume->size_bytes))
 		gn_shadow_replicate(record, disk->name, gn_shadow_mode(record), CALL_TIMEOUT_US,
 		                    on_replicated, record);
 }

@@ -68,11 +68,14 @@ static bool should_begin_anew(const Gnomon__V1__Volume *volume)
 	        s->reason == GNOMON__V1__VOLUME_MIRROR_STATUS__REASON__SHADOW_STORE);
 }
 
-static void begin_anew(struct gn_shadow_record *record, const char *disk, struct gn_time now)
+static void begin_anew(struct gn_shadow_record *record, const char *disk,
+                       const Gnomon__V1__Volume *volume, struct gn_time now)
 {
 	if (record->shadow.busy || now.monotonic_us < record->again_us)
 		return;
 	record->again_us = now.monotonic_us + AGAIN_US;
+	if (!gn_shadow_ensure_replica(record, disk, volume->size_bytes))
+		return;
 	gn_shadow_replicate(record, disk, gn_shadow_mode(record), CALL_TIMEOUT_US, on_again,
 	                    record->shadows);
 }
@@ -151,7 +154,7 @@ static void look_at_disks(struct gn_shadow_record *record, const struct gn_vm *v
 		if (volume->mirror_status)
 			told = disk_told(volume->mirror_status);
 		if (should_begin_anew(volume))
-			begin_anew(record, disk, now);
+			begin_anew(record, disk, volume, now);
 		add_disk(record, disk, volume);
 		gn_shadow_health_add(health, &told);
 	}
@@ -171,6 +174,8 @@ enum gn_shadow_state gn_shadow_follow(struct gn_shadow_record *record, struct gn
 
 	if (!vm || !gn_shadow_stands(&record->shadow) || !vm->spec->n_disks)
 		return GN_SHADOW_NONE;
+	if (vm->fenced)
+		return GN_SHADOW_PROMOTING;
 	if (!record->shadow.follows) {
 		forget_disks(record->message);
 		return GN_SHADOW_STALE;
@@ -229,7 +234,9 @@ void gn_shadow_describe_disks(struct gn_shadow_record *record)
 	const Gnomon__V1__ShadowLag *lag = message->lag;
 	char a[24], b[24];
 
-	if (!lag) {
+	if (record->shadow.state == GN_SHADOW_PROMOTING) {
+		gn_message_set(&message->reason, "takes the place of %s", record->vm);
+	} else if (!lag) {
 		gn_message_set(&message->reason, "%s",
 		               record->shadow.state == GN_SHADOW_DEGRADED
 		                       ? gn_shadow_cause_text(GN_SHADOW_CAUSE_LINK)

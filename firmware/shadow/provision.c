@@ -482,6 +482,15 @@ int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow 
 	return 0;
 }
 
+void gn_shadows_promoted(struct gn_shadow_record *record)
+{
+	if (!record)
+		return;
+	record->message->token = gn_store_next(record->shadows->brain->store, "lease");
+	record->again_us = 0;
+	gn_shadows_store(record);
+}
+
 void gn_shadows_remove(struct gn_shadow_record *record, struct gn_time now)
 {
 	step(record, GN_SHADOW_EVENT_DELETE, GN_OK, now);

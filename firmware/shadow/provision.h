@@ -58,6 +58,9 @@ int gn_shadows_add(struct gn_shadows *shadows, const Gnomon__V1__Shadow *setting
 int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow *settings,
                       char *const *mask, size_t n_mask, struct gn_time now,
                       struct gn_status *status);
+/* The VM runs on the shadow's disks from now on: other files follow, under a new token. NULL is
+ * fine. */
+void gn_shadows_promoted(struct gn_shadow_record *record);
 /* Begins to remove it; the record goes when all is undone. */
 void gn_shadows_remove(struct gn_shadow_record *record, struct gn_time now);
 

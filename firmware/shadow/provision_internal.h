@@ -39,6 +39,8 @@ void gn_shadow_disk_path(const struct gn_shadow_record *record, const char *disk
 void gn_shadow_remove_directory(const struct gn_shadow_record *record);
 /* Refuses while the pool is so full that thin files could run out of room. */
 int gn_shadow_check_room(const struct gn_shadow_record *record, struct gn_status *status);
+/* The file that follows, at least so large; false: it cannot be made. */
+bool gn_shadow_ensure_replica(struct gn_shadow_record *record, const char *disk, uint64_t size);
 /* Tells the dataplane how the disk is to be followed. */
 void gn_shadow_replicate(struct gn_shadow_record *record, const char *disk,
                          Gnomon__V1__VolumeMirror__Mode mode, uint64_t timeout_us,

@@ -160,8 +160,8 @@ static bool is_named(char *const *mask, size_t n_mask, const char *field)
 
 static bool can_be_changed(const char *field)
 {
-	static const char *const known[] = {"start",  "scaling",     "triggers", "schedule",
-	                                    "mirror", "replication", "snapshots"};
+	static const char *const known[] = {"start",  "scaling",     "triggers",  "schedule",
+	                                    "mirror", "replication", "snapshots", "hold"};
 	size_t i;
 
 	for (i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -176,11 +176,11 @@ int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *sta
 
 	for (i = 0; i < n_mask; i++)
 		if (!can_be_changed(mask[i]))
-			return gn_status_set(
-			        status, GN_INVALID_ARGUMENT,
-			        "update_mask '%.60s' cannot be changed; give start, "
-			        "scaling, triggers, schedule, mirror, replication or snapshots",
-			        mask[i]);
+			return gn_status_set(status, GN_INVALID_ARGUMENT,
+			                     "update_mask '%.60s' cannot be changed; give start, "
+			                     "scaling, triggers, schedule, mirror, replication, "
+			                     "snapshots or hold",
+			                     mask[i]);
 	return 0;
 }
 
@@ -207,6 +207,8 @@ void gn_shadow_take(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from, char
 {
 	if (is_named(mask, n_mask, "start"))
 		to->start = from->start;
+	if (is_named(mask, n_mask, "hold"))
+		to->hold = from->hold;
 	if (is_named(mask, n_mask, "triggers"))
 		take_triggers(to, from);
 	if (is_named(mask, n_mask, "snapshots"))

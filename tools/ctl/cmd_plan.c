@@ -138,9 +138,16 @@ static void print_what(const Gnomon__V1__Plan *p, const Gnomon__V1__Action *a)
 	        [GNOMON__V1__ACTION__KIND__START_SHADOW] = {"start", "the shadow of ", false},
 	        [GNOMON__V1__ACTION__KIND__REMOVE_SHADOW] = {"remove", "the shadow of ", false},
 	        [GNOMON__V1__ACTION__KIND__MIGRATE] = {"migrate", "", false},
+	        [GNOMON__V1__ACTION__KIND__RESERVE] = {"reserve", "room for ", false},
+	        [GNOMON__V1__ACTION__KIND__FENCE] = {"cut off", "the ports and disks of ", false},
+	        [GNOMON__V1__ACTION__KIND__PROMOTE] = {"promote",
+	                                               "the shadow's disks to be those of ", false},
+	        [GNOMON__V1__ACTION__KIND__BOOT] = {"start", "", false},
+	        [GNOMON__V1__ACTION__KIND__ANNOUNCE] = {"wait", "until the network hears ", false},
 	};
 	char from[GN_FORMAT_SIZE], to[GN_FORMAT_SIZE];
-	size_t kind = (size_t)a->kind < sizeof words / sizeof words[0] ? (size_t)a->kind : 0;
+	bool is_known = (size_t)a->kind < sizeof words / sizeof words[0] && words[a->kind].verb;
+	size_t kind = is_known ? (size_t)a->kind : 0;
 	const char *resource = "";
 
 	if (a->kind == GNOMON__V1__ACTION__KIND__SET_METER && p->inputs)
@@ -169,12 +176,34 @@ static void print_outcome(const Gnomon__V1__Action *a)
 	else if (a->result->code)
 		gn_output_field("", "%s: %s", gn_code_name((enum gn_code)a->result->code),
 		                a->result->message);
+	else if (a->done_us)
+		gn_output_field("", "done in %s",
+		                gn_format_duration(a->done_us - a->at_us, text, sizeof text));
 	else
 		gn_output_field("", "done");
 	if (a->after)
 		gn_output_field("", "libvirt then reported %u of %u vCPUs, %s", a->after->vcpus,
 		                a->after->vcpus_maximum,
 		                gn_format_bytes(a->after->memory_bytes, text, sizeof text));
+}
+
+/* How long the VM was away, and what it lost. */
+static void print_move(const Gnomon__V1__Move *m)
+{
+	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE], c[GN_FORMAT_SIZE];
+
+	gn_output_field("cause", "%s; noticed in %s", m->cause,
+	                gn_format_duration(m->detected_us - m->first_us, a, sizeof a));
+	if (m->done_us)
+		gn_output_field("away", "%s, from the first sign until the network heard it",
+		                gn_format_duration(m->done_us - m->first_us, a, sizeof a));
+	if (m->loss_is_known && !m->lost_us && !m->lost_bytes)
+		gn_output_field("lost", "no write");
+	else if (m->loss_is_known)
+		gn_output_field("lost", "the writes of %s, at most %s in %s writes",
+		                gn_format_duration(m->lost_us, a, sizeof a),
+		                gn_format_bytes(m->lost_bytes, b, sizeof b),
+		                gn_format_count(m->lost_writes, c, sizeof c));
 }
 
 static void print_plan(const Gnomon__V1__Plan *p)
@@ -195,27 +224,33 @@ static void print_plan(const Gnomon__V1__Plan *p)
 	        is_pending ? gn_format_when(p->expires_us, now, expires, sizeof expires) : "");
 	if (p->inputs)
 		print_inputs(p->inputs);
+	if (p->move)
+		print_move(p->move);
 	for (size_t i = 0; i < p->n_actions; i++) {
 		print_what(p, p->actions[i]);
 		print_outcome(p->actions[i]);
 	}
 }
 
+/* Also for who began one. */
+int gn_ctl_plan_print(struct gn_ctl *ctl, ProtobufCMessage *plan)
+{
+	if (!gn_ctl_print_json(ctl, plan))
+		print_plan((const Gnomon__V1__Plan *)plan);
+	gn_ctl_free(plan);
+	return GN_CTL_OK;
+}
+
 static int one_plan(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments, const char *method)
 {
 	const char *word = gn_ctl_word(arguments, "the name of a plan");
-	Gnomon__V1__Plan *plan;
 	char name[129]; /* of common.proto's NameRequest */
 
 	gn_ctl_end(arguments);
 	if (snprintf(name, sizeof name, "%s%s", strncmp(word, "plans/", 6) ? "plans/" : "", word) >=
 	    (int)sizeof name)
 		gn_ctl_usage("'%.40s...' is too long for the name of a plan", word);
-	plan = (Gnomon__V1__Plan *)gn_ctl_call_name(ctl, method, name);
-	if (!gn_ctl_print_json(ctl, &plan->base))
-		print_plan(plan);
-	gn_ctl_free(&plan->base);
-	return GN_CTL_OK;
+	return gn_ctl_plan_print(ctl, gn_ctl_call_name(ctl, method, name));
 }
 
 int gn_ctl_plan_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)

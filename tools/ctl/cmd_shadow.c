@@ -225,6 +225,17 @@ static void take_start(struct gn_ctl_arguments *a, struct description *d, bool i
 		name_field(d, "start");
 }
 
+static void take_hold(struct gn_ctl_arguments *a, struct description *d)
+{
+	bool releases = gn_ctl_flag(a, "--release");
+
+	d->shadow.hold = gn_ctl_flag(a, "--hold");
+	if (d->shadow.hold && releases)
+		gn_ctl_usage("--hold and --release exclude each other");
+	if (d->shadow.hold || releases)
+		name_field(d, "hold");
+}
+
 static void take_options(struct gn_ctl_arguments *a, struct description *d, bool is_update)
 {
 	const char *pool;
@@ -234,6 +245,8 @@ static void take_options(struct gn_ctl_arguments *a, struct description *d, bool
 	gnomon__v1__shadow_schedule__init(&d->schedule);
 	gnomon__v1__shadow_replication__init(&d->replication);
 	take_start(a, d, is_update);
+	if (is_update)
+		take_hold(a, d);
 	if (!is_update && gn_ctl_option(a, "--pool", &pool))
 		d->shadow.pool_path = (char *)pool;
 	take_scaling(a, d);
@@ -517,4 +530,20 @@ int gn_ctl_shadow_delete(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 		gn_output_line("%s is removed", name);
 	gn_ctl_free(reply);
 	return GN_CTL_OK;
+}
+
+int gn_ctl_shadow_promote(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	Gnomon__V1__PromoteShadowRequest request = GNOMON__V1__PROMOTE_SHADOW_REQUEST__INIT;
+	const char *value;
+
+	request.accept_loss = gn_ctl_flag(arguments, "--accept-loss");
+	if (gn_ctl_option(arguments, "--accept", &value)) {
+		request.accept_loss = true;
+		if (gn_parse_duration(value, &request.accept_us) || !request.accept_us)
+			gn_ctl_usage("--accept %s: give a duration such as 5s or 2min", value);
+	}
+	request.name = (char *)gn_ctl_vm_name(arguments, "/shadow");
+	gn_ctl_end(arguments);
+	return gn_ctl_plan_print(ctl, gn_ctl_call(ctl, "PromoteShadow", &request.base));
 }

@@ -41,6 +41,7 @@
 #define SHADOW_UPDATE_HELP                                                                         \
 	SHADOW_HELP                                                                                \
 	"  --stop                 do not run it\n"                                                 \
+	"  --hold | --release     do not let it take its VM's place, or again\n"                   \
 	"  --when never --every never --filter all   take back triggers, schedule, filters\n"      \
 	"What is not named stays as it is.\n\n"                                                    \
 	"  gnomonctl shadow update web-1 --vcpus-ceiling 4\n"
@@ -142,10 +143,19 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl shadow list\n"},
         {"shadow", "show", gn_ctl_shadow_show, "VM", "", "one shadow",
          "  gnomonctl shadow show web-1\n"},
-        {"shadow", "update", gn_ctl_shadow_update, "VM [options]", "--stop " SHADOW_OPTIONS,
+        {"shadow", "update", gn_ctl_shadow_update, "VM [options]",
+         "--stop --hold --release " SHADOW_OPTIONS,
          "change start, scaling, replication, triggers, schedule or mirror", SHADOW_UPDATE_HELP},
         {"shadow", "delete", gn_ctl_shadow_delete, "VM", "", "remove a shadow and its disks",
          "  gnomonctl shadow delete web-1\n"},
+        {"shadow", "promote", gn_ctl_shadow_promote, "VM [--accept-loss | --accept DURATION]",
+         "--accept-loss --accept", "have a shadow take its VM's place",
+         "For a VM that is lost; what may not be is refused, with the reason. Its ports and disks\n"
+         "are cut off, its QEMU is made sure not to run, its disks become the shadow's, and it is\n"
+         "started again.\n"
+         "  --accept-loss      also when writes are missing, however many\n"
+         "  --accept DURATION  also when those of the last so long are\n\n"
+         "  gnomonctl shadow promote web-1\n"},
         {"snapshot", "list", gn_ctl_snapshot_list, "[VM]", "", "snapshots of shadows",
          "  gnomonctl snapshot list web-1\n"},
         {"snapshot", "create", gn_ctl_snapshot_create, "VM NAME", "",

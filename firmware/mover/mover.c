@@ -1,0 +1,439 @@
+/* mover.c - see mover.h: what is seen of each VM, what failover.h makes of it, and the plans. */
+#include "firmware/mover/mover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "firmware/message/message.h"
+#include "firmware/mover/mover_internal.h"
+
+#define SECOND_US ((uint64_t)1000000)
+#define LOOK_US   (2 * SECOND_US) /* for an answer to a look */
+/* A sample of the guest's kernel that is older says nothing. */
+#define GUEST_FRESH_US (3 * SECOND_US)
+/* The guest's clock may stand so long while QEMU waits for the host. */
+#define CLOCK_STANDS_US SECOND_US
+
+struct gn_vm *gn_mover_vm_of(const struct gn_mover_vm *moved)
+{
+	return gn_brain_vm(moved->mover->p.brain, moved->name);
+}
+
+static struct gn_mover_vm *find(const struct gn_mover *mover, const char *vm)
+{
+	size_t i;
+
+	for (i = 0; i < mover->n_vms; i++)
+		if (strcmp(mover->vms[i]->name, vm) == 0)
+			return mover->vms[i];
+	return NULL;
+}
+
+static struct gn_mover_vm *find_or_add(struct gn_mover *mover, const char *vm)
+{
+	struct gn_mover_vm *moved = find(mover, vm);
+
+	if (moved)
+		return moved;
+	moved = gn_message_alloc(sizeof *moved);
+	moved->mover = mover;
+	snprintf(moved->name, sizeof moved->name, "%s", vm);
+	mover->vms = realloc(mover->vms, (mover->n_vms + 1) * sizeof *mover->vms);
+	if (!mover->vms)
+		abort();
+	mover->vms[mover->n_vms++] = moved;
+	return moved;
+}
+
+/* ---- facts ------------------------------------------------------------------------------------
+ */
+
+static bool is_connected(const struct gn_mover *mover, const struct gn_vm *vm)
+{
+	size_t i;
+
+	for (i = 0; i < vm->spec->n_disks; i++) {
+		const Gnomon__V1__Volume *volume;
+		char name[GN_NAME_SIZE];
+
+		gn_name_volume(vm->name, false, vm->spec->disks[i]->name, name);
+		volume = gn_view_volume(mover->p.view, name);
+		if (volume && volume->connected)
+			return true;
+	}
+	return false;
+}
+
+static bool runs(const struct gn_vm *vm)
+{
+	return vm->state == GNOMON__V1__VM_STATE__RUNNING ||
+	       vm->state == GNOMON__V1__VM_STATE__PAUSED;
+}
+
+static struct gn_failover_facts facts_of(const struct gn_mover_vm *moved, const struct gn_vm *vm,
+                                         struct gn_time now)
+{
+	const struct gn_shadow_record *shadow = gn_shadows_find(moved->mover->p.shadows, vm->name);
+	bool has_shadow = shadow && shadow->shadow.follows && shadow->shadow.n_disks &&
+	                  gn_shadow_stands(&shadow->shadow);
+	uint64_t point_us = has_shadow ? shadow->message->disk_point_us : 0;
+	enum gn_detect_verdict verdict =
+	        gn_detect_verdict(&moved->detect, now.monotonic_us, NULL, NULL);
+
+	return (struct gn_failover_facts){
+	        .has_shadow = has_shadow,
+	        .in_step = has_shadow && shadow->shadow.state == GN_SHADOW_IN_STEP,
+	        .loss = {.known = point_us && point_us < now.wall_us,
+	                 .bytes = has_shadow && shadow->message->lag ? shadow->message->lag->bytes
+	                                                             : 0,
+	                 .age_us = point_us < now.wall_us ? now.wall_us - point_us : 0},
+	        .cpu_fits = true, /* it is the same host */
+	        .has_room = gn_brain_has_room_to_restart(moved->mover->p.brain, vm),
+	        .lease_held = verdict != GN_DETECT_LOST && runs(vm),
+	};
+}
+
+/* What a step was answered is what holds: the shim and the dataplane have verified it. */
+static uint32_t on_holds(void *context, const struct gn_plan_record *record)
+{
+	static const uint32_t gives[] = {
+	        [GN_MOVE_STEP_RESERVE] = GN_MOVE_RESERVED,
+	        [GN_MOVE_STEP_FENCE] = GN_MOVE_FENCED | GN_MOVE_NOT_HERE,
+	        [GN_MOVE_STEP_PROMOTE] = GN_MOVE_WRITER,
+	        [GN_MOVE_STEP_BOOT] = GN_MOVE_RUNS_HERE,
+	        [GN_MOVE_STEP_ANNOUNCE] = 0,
+	};
+	uint32_t i, holds = 0;
+
+	for (i = 0; i < record->plan.n_actions; i++)
+		if (record->message->actions[i]->done_us &&
+		    record->plan.actions[i].kind < sizeof gives / sizeof gives[0])
+			holds |= gives[record->plan.actions[i].kind];
+	return holds;
+}
+
+/* ---- plans ------------------------------------------------------------------------------------
+ */
+
+static void tell(struct gn_mover_vm *moved, const struct gn_failover_facts *facts)
+{
+	char words[512];
+	struct gn_text text;
+
+	gn_text_init(&text, words, sizeof words);
+	gn_failover_explain(&moved->failover, facts, &text);
+	gn_brain_tell(moved->mover->p.brain, "failover.state", moved->name, "%s: %s", moved->name,
+	              words);
+}
+
+static void reason_of(const struct gn_mover_vm *moved, const struct gn_failover_facts *facts,
+                      struct gn_text *text)
+{
+	const struct gn_failover *f = &moved->failover;
+
+	gn_text_add(text, moved->name);
+	if (f->asked) {
+		gn_text_add(text, " fails over because an operator asked for it");
+	} else {
+		gn_text_add(text, " is lost: ");
+		gn_text_add(text, gn_detect_text(f->cause));
+		gn_text_add(text, ", seen for ");
+		gn_text_add_duration(text, f->detected_us - f->first_us);
+	}
+	gn_text_add(text, "; its shadow, ");
+	if (facts->in_step) {
+		gn_text_add(text, "which has every write");
+	} else {
+		gn_text_add(text, "which lacks the writes of the last ");
+		gn_text_add_duration(text, facts->loss.age_us);
+	}
+	gn_text_add(text, ", is to take its place");
+}
+
+static void begin(struct gn_mover_vm *moved, struct gn_vm *vm,
+                  const struct gn_failover_facts *facts, struct gn_time now)
+{
+	const struct gn_failover *f = &moved->failover;
+	Gnomon__V1__Move move = GNOMON__V1__MOVE__INIT;
+	struct gn_plan_record *plan;
+	char words[512], cause[96];
+	struct gn_text text;
+
+	gn_text_init(&text, words, sizeof words);
+	reason_of(moved, facts, &text);
+	snprintf(cause, sizeof cause, "%s",
+	         f->asked ? "an operator asked for it" : gn_detect_text(f->cause));
+	move.kind = GNOMON__V1__MOVE__KIND__FAILOVER;
+	move.cause = cause;
+	/* Their monotonic instants, as wall time. */
+	move.first_us = now.wall_us - (now.monotonic_us - f->first_us);
+	move.detected_us = now.wall_us - (now.monotonic_us - f->detected_us);
+	move.accept_loss = f->override.given;
+	move.token = gn_store_next(moved->mover->p.brain->store, "lease");
+	plan = gn_runner_begin_move(moved->mover->p.runner, moved->name, &move,
+	                            f->asked || vm->mode == GN_POLICY_ENFORCE, words, now);
+	moved->plan = gn_plan_has_ended(&plan->plan) ? NULL : plan;
+}
+
+static void handle(struct gn_mover_vm *moved, struct gn_vm *vm,
+                   const struct gn_failover_event *event, struct gn_time now)
+{
+	struct gn_failover_facts facts = facts_of(moved, vm, now);
+	unsigned actions =
+	        gn_failover_step(&moved->failover, event, &moved->detect, &facts, now.monotonic_us);
+
+	if (actions & GN_FAILOVER_NEWS)
+		tell(moved, &facts);
+	if (actions & GN_FAILOVER_BEGIN)
+		begin(moved, vm, &facts, now);
+	if (moved->failover.state != GN_FAILOVER_ACTIVE)
+		return;
+	/* On one host it is watched here again. */
+	moved->failover = (struct gn_failover){.hold = moved->failover.hold};
+	moved->detect = (struct gn_detect){0};
+}
+
+static void on_ended(void *context, struct gn_plan_record *record, struct gn_time now)
+{
+	struct gn_mover *mover = context;
+	struct gn_mover_vm *moved = find_or_add(mover, record->message->vm);
+	struct gn_vm *vm = gn_mover_vm_of(moved);
+	bool done = record->plan.state == GN_PLAN_DONE;
+	struct gn_failover_event event = {
+	        .kind = done ? GN_FAILOVER_PLAN_DONE : GN_FAILOVER_PLAN_FAILED,
+	        .fence_failed = record->plan.actions[record->plan.at].kind == GN_MOVE_STEP_FENCE &&
+	                        record->plan.end,
+	};
+
+	moved->plan = NULL;
+	moved->is_rejected = record->plan.state == GN_PLAN_REJECTED;
+	if (!vm)
+		return;
+	gn_brain_set_fenced(mover->p.brain, vm, false);
+	gn_brain_unpromise(mover->p.brain, vm);
+	if (done) {
+		record->message->move->done_us = now.wall_us;
+		gn_runner_save(record);
+	}
+	handle(moved, vm, &event, now);
+}
+
+static void on_perform(void *context, struct gn_plan_record *record, bool undo, struct gn_time now)
+{
+	struct gn_mover_vm *moved = find_or_add(context, record->message->vm);
+
+	moved->plan = record;
+	gn_mover_perform(moved, undo, now);
+}
+
+/* ---- looking -----------------------------------------------------------------------------------
+ */
+
+static void on_host_vms(void *context, const struct gn_status *status,
+                        const ProtobufCMessage *reply)
+{
+	struct gn_mover_vm *moved = context;
+
+	moved->asks = false;
+	if (reply && !moved->mover->closing)
+		gn_brain_host_vms(moved->mover->p.brain, (const Gnomon__V1__HostVmList *)reply);
+}
+
+static void ask_libvirt(struct gn_mover_vm *moved)
+{
+	const Gnomon__V1__Empty empty = GNOMON__V1__EMPTY__INIT;
+
+	if (moved->asks)
+		return;
+	moved->asks = true;
+	gn_peer_call(moved->mover->p.shim, "ListHostVms", &empty.base, LOOK_US, on_host_vms, moved);
+}
+
+static void on_volumes(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
+{
+	struct gn_mover *mover = context;
+
+	mover->looks = false;
+	if (reply && !mover->closing)
+		gn_view_set_volumes(mover->p.view, (const Gnomon__V1__VolumeList *)reply);
+}
+
+static void see_guest(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
+{
+	const Gnomon__V1__GuestSigns *signs =
+	        vm->guest && vm->guest->guest && now.wall_us - vm->guest_us < GUEST_FRESH_US
+	                ? vm->guest->guest->signs
+	                : NULL;
+	bool running = vm->state == GNOMON__V1__VM_STATE__RUNNING;
+
+	gn_detect_see(&moved->detect, GN_DETECT_GUEST_DEAD, running && signs && signs->panic,
+	              now.monotonic_us);
+	gn_detect_see(&moved->detect, GN_DETECT_GUEST_HUNG,
+	              running && signs && signs->clock_stopped_us > CLOCK_STANDS_US,
+	              now.monotonic_us);
+}
+
+static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
+{
+	bool connected = is_connected(moved->mover, vm);
+	bool gone =
+	        vm->state == GNOMON__V1__VM_STATE__CRASHED ||
+	        (vm->host_vm && vm->host_vm->failed && vm->state == GNOMON__V1__VM_STATE__SHUT_OFF);
+
+	if (!connected && (moved->was_connected || runs(vm)))
+		ask_libvirt(moved);
+	moved->was_connected = connected;
+	moved->has_run |= connected && runs(vm);
+	/* Disks that are served say more than what libvirt said a moment ago. */
+	gn_detect_see(&moved->detect, GN_DETECT_QEMU_GONE, moved->has_run && gone && !connected,
+	              now.monotonic_us);
+	see_guest(moved, vm, now);
+}
+
+static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)
+{
+	const struct gn_shadow_record *shadow = gn_shadows_find(moved->mover->p.shadows, vm->name);
+	struct gn_failover_event event = {.kind = GN_FAILOVER_TICK};
+	struct gn_failover_event hold = {.kind = GN_FAILOVER_HOLD,
+	                                 .on = shadow && shadow->message->hold};
+	bool is_well;
+
+	if (moved->failover.hold != hold.on)
+		handle(moved, vm, &hold, now);
+	see(moved, vm, now);
+	is_well = gn_detect_verdict(&moved->detect, now.monotonic_us, NULL, NULL) == GN_DETECT_WELL;
+	moved->is_rejected &= !is_well;
+	if (is_well && moved->plan && moved->plan->plan.state == GN_PLAN_PENDING)
+		gn_runner_withdraw(moved->plan, now);
+	gn_mover_tick_step(moved);
+	if (shadow && vm->mode != GN_POLICY_OFF && !vm->fenced && !moved->is_rejected)
+		handle(moved, vm, &event, now);
+}
+
+void gn_mover_tick(struct gn_mover *mover, struct gn_time now)
+{
+	const Gnomon__V1__Empty empty = GNOMON__V1__EMPTY__INIT;
+	size_t i;
+
+	for (i = 0; i < gn_shadows_count(mover->p.shadows); i++)
+		find_or_add(mover, gn_shadows_at(mover->p.shadows, i)->vm);
+	if (mover->n_vms && !mover->looks) {
+		mover->looks = true;
+		gn_peer_call(mover->p.dataplane, "ListVolumes", &empty.base, LOOK_US, on_volumes,
+		             mover);
+	}
+	for (i = 0; i < mover->n_vms; i++) {
+		struct gn_vm *vm = gn_mover_vm_of(mover->vms[i]);
+
+		if (vm)
+			tick_vm(mover->vms[i], vm, now);
+	}
+}
+
+/* ---- operators --------------------------------------------------------------------------------
+ */
+
+bool gn_mover_is_moving(const struct gn_mover *mover, const char *vm)
+{
+	const struct gn_mover_vm *moved = find(mover, vm);
+
+	return moved && moved->plan && moved->plan->plan.state != GN_PLAN_PENDING;
+}
+
+static void end_pending(struct gn_mover_vm *moved, struct gn_time now)
+{
+	if (moved->plan && moved->plan->plan.state == GN_PLAN_PENDING)
+		gn_runner_withdraw(moved->plan, now);
+}
+
+int gn_mover_promote(struct gn_mover *mover, struct gn_vm *vm,
+                     const Gnomon__V1__PromoteShadowRequest *request, struct gn_time now,
+                     struct gn_plan_record **out, struct gn_status *status)
+{
+	struct gn_mover_vm *moved = find_or_add(mover, vm->name);
+	struct gn_failover_event event = {
+	        .kind = GN_FAILOVER_PROMOTE,
+	        .override = {.given = request->accept_loss,
+	                     .unknown = request->accept_loss && !request->accept_us,
+	                     .age_us = request->accept_us ? request->accept_us : UINT64_MAX},
+	};
+	struct gn_failover_facts facts;
+	char words[512];
+	struct gn_text text;
+
+	end_pending(moved, now);
+	if (moved->plan)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "%s is being moved already: see %s", vm->name,
+		                     moved->plan->message->name);
+	handle(moved, vm, &event, now);
+	facts = facts_of(moved, vm, now);
+	if (moved->plan) {
+		*out = moved->plan;
+		return 0;
+	}
+	gn_text_init(&text, words, sizeof words);
+	gn_failover_explain(&moved->failover, &facts, &text);
+	gn_status_set(status, GN_FAILED_PRECONDITION, "%s: %s", vm->name, words);
+	/* The wish is not kept: the next one is judged anew. */
+	moved->failover = (struct gn_failover){.hold = moved->failover.hold};
+	return -EPERM;
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+/* What was under way, and a fence that nothing will lift any more. */
+static void take_over(struct gn_mover *mover)
+{
+	size_t i;
+
+	for (i = 0; i < gn_runner_count(mover->p.runner); i++) {
+		struct gn_plan_record *record = gn_runner_at(mover->p.runner, i);
+		struct gn_mover_vm *moved;
+
+		if (!record->message->move || gn_plan_has_ended(&record->plan))
+			continue;
+		moved = find_or_add(mover, record->message->vm);
+		moved->plan = record;
+		moved->failover.state = GN_FAILOVER_MOVING;
+		moved->failover.ours = true;
+	}
+	for (i = 0; i < mover->p.brain->n_vms; i++) {
+		struct gn_vm *vm = mover->p.brain->vms[i];
+		const struct gn_mover_vm *moved = find(mover, vm->name);
+
+		if (vm->fenced && !(moved && moved->plan))
+			gn_brain_set_fenced(mover->p.brain, vm, false);
+	}
+}
+
+void gn_mover_create(const struct gn_mover_parts *parts, struct gn_time now, struct gn_mover **out)
+{
+	struct gn_mover *mover = gn_message_alloc(sizeof *mover);
+
+	mover->p = *parts;
+	mover->door = (struct gn_plan_mover){
+	        .context = mover, .holds = on_holds, .perform = on_perform, .ended = on_ended};
+	take_over(mover);
+	*out = mover;
+	gn_runner_set_mover(parts->runner, &mover->door, now);
+}
+
+void gn_mover_close(struct gn_mover *mover)
+{
+	mover->closing = true;
+}
+
+void gn_mover_destroy(struct gn_mover *mover)
+{
+	size_t i;
+
+	if (!mover)
+		return;
+	for (i = 0; i < mover->n_vms; i++)
+		free(mover->vms[i]);
+	free(mover->vms);
+	free(mover);
+}
