@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include "dataplane/blk/device.h"
+#include "dataplane/ram/ram.h"
 #include "firmware/core/clock.h"
 
 #define LOOK_US       1000u
@@ -10,8 +11,10 @@
 
 void gn_blk_fence(struct gn_blk *blk)
 {
-	if (!blk->is_closing)
-		gn_blk_vhost_close(blk);
+	if (blk->is_closing)
+		return;
+	gn_blk_vhost_close(blk);
+	gn_ram_revoke(blk->socket_path);
 }
 
 int gn_blk_unfence(struct gn_blk *blk, struct gn_status *status)

@@ -12,8 +12,11 @@
 #define LOOK_US   (2 * SECOND_US) /* for an answer to a look */
 /* A sample of the guest's kernel that is older says nothing. */
 #define GUEST_FRESH_US (3 * SECOND_US)
-/* The guest's clock may stand so long while QEMU waits for the host. */
-#define CLOCK_STANDS_US SECOND_US
+/* The guest's clock may stand so long while QEMU waits for a busy host: for who is hung, a few
+ * seconds more do not matter; to end one that is not would. */
+#define CLOCK_STANDS_US (10 * SECOND_US)
+/* libvirt may notice a little later than the dataplane that QEMU is gone. */
+#define DROPPED_US (3 * SECOND_US)
 
 struct gn_vm *gn_mover_vm_of(const struct gn_mover_vm *moved)
 {
@@ -281,7 +284,9 @@ static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_tim
 	        vm->state == GNOMON__V1__VM_STATE__CRASHED ||
 	        (vm->host_vm && vm->host_vm->failed && vm->state == GNOMON__V1__VM_STATE__SHUT_OFF);
 
-	if (!connected && (moved->was_connected || runs(vm)))
+	if (moved->was_connected && !connected)
+		moved->dropped_us = now.monotonic_us;
+	if (!connected && moved->dropped_us && now.monotonic_us - moved->dropped_us < DROPPED_US)
 		ask_libvirt(moved);
 	moved->was_connected = connected;
 	moved->has_run |= connected && runs(vm);

@@ -14,6 +14,7 @@ struct gn_mover_vm {
 	struct gn_plan_record *plan; /* the open move; NULL: none */
 	bool has_run;                /* it was seen running; what never ran is not lost */
 	bool was_connected;          /* its disks had a front end at the last look */
+	uint64_t dropped_us;         /* monotonic: when they lost it; 0: not yet */
 	bool asks;                   /* libvirt is being asked about it */
 	bool is_rejected;            /* by an operator: not proposed again for this loss */
 	/* The step under way: calls that have not been answered, and the first failure. */
