@@ -10,11 +10,6 @@
 
 #define SECOND_US ((uint64_t)1000000)
 #define LOOK_US   (2 * SECOND_US) /* for an answer to a look */
-/* A sample of the guest's kernel that is older says nothing. */
-#define GUEST_FRESH_US (3 * SECOND_US)
-/* The guest's clock may stand so long while QEMU waits for a busy host: for who is hung, a few
- * seconds more do not matter; to end one that is not would. */
-#define CLOCK_STANDS_US (10 * SECOND_US)
 /* libvirt may notice a little later than the dataplane that QEMU is gone. */
 #define DROPPED_US (3 * SECOND_US)
 
@@ -262,21 +257,6 @@ static void on_volumes(void *context, const struct gn_status *status, const Prot
 		gn_view_set_volumes(mover->p.view, (const Gnomon__V1__VolumeList *)reply);
 }
 
-static void see_guest(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
-{
-	const Gnomon__V1__GuestSigns *signs =
-	        vm->guest && vm->guest->guest && now.wall_us - vm->guest_us < GUEST_FRESH_US
-	                ? vm->guest->guest->signs
-	                : NULL;
-	bool running = vm->state == GNOMON__V1__VM_STATE__RUNNING;
-
-	gn_detect_see(&moved->detect, GN_DETECT_GUEST_DEAD, running && signs && signs->panic,
-	              now.monotonic_us);
-	gn_detect_see(&moved->detect, GN_DETECT_GUEST_HUNG,
-	              running && signs && signs->clock_stopped_us > CLOCK_STANDS_US,
-	              now.monotonic_us);
-}
-
 static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
 {
 	bool connected = is_connected(moved->mover, vm);
@@ -293,7 +273,6 @@ static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_tim
 	/* Disks that are served say more than what libvirt said a moment ago. */
 	gn_detect_see(&moved->detect, GN_DETECT_QEMU_GONE, moved->has_run && gone && !connected,
 	              now.monotonic_us);
-	see_guest(moved, vm, now);
 }
 
 static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)

@@ -1,11 +1,11 @@
 /* mover.h - watches the VMs that have a shadow, and has one take its VM's place.
  *
- * The shell around firmware/failover: it looks (every 200 ms at the dataplane's volumes; at libvirt
- * as soon as a VM's disk has lost its front end; at what the guest's kernel shows), tells detect.h
- * and failover.h, and performs the steps of the plans that follow (plan/runner.h). On one host the
- * VM keeps its name, port and domain: the fence cuts its ports and disks and has the shim make sure
- * that it does not run, then its disks are the shadow's, and it is started. Afterwards the shadow
- * follows in the other direction.
+ * The shell around firmware/failover: it looks (every 200 ms at the dataplane's volumes, and at
+ * libvirt as soon as a VM's disk has lost its front end), tells detect.h and failover.h, and
+ * performs the steps of the plans that follow (plan/runner.h). On one host the VM keeps its name,
+ * port and domain: the fence cuts its ports and disks and has the shim make sure that it does not
+ * run, then its disks are the shadow's, and it is started. Afterwards the shadow follows in the
+ * other direction. A guest that hangs is not noticed yet, only a QEMU that is gone.
  *
  * Nothing is promoted by itself but in ENFORCE; in FORECAST_ONLY the plan waits for an operator, in
  * OFF there is none. One thread. */
