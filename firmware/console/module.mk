@@ -6,3 +6,9 @@ $(eval $(call prog,gnomon-console,firmware/console/main.c $(console.src) $(chann
 $(eval $(call test,console,firmware/console/console_test.c $(addprefix firmware/console/,accounts.c \
 	crypto.c metrics.c openapi.c route.c session.c) firmware/message/message.c proto/json.c \
 	firmware/core/status.c $(PROTO:%.proto=%.pb-c.c),-ljansson -lprotobuf-c $(TLS_LIBS)))
+
+# The page: its sources and its locked libraries, bundled into build/web (firmware/console/web/build).
+WEB := firmware/console/web
+FILES += $(B)/web/index.html
+$(B)/web/index.html: $(wildcard $(WEB)/*) $(wildcard $(WEB)/src/*)
+	@echo "  WEB     $@"; $(WEB)/build $(abspath $(B))

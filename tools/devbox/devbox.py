@@ -6,6 +6,7 @@ it was killed is cleaned up by start()."""
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -62,12 +63,13 @@ def port_or_free(wanted):
 
 class Devbox:
     def __init__(self, build, directory, vms, gnomond=None, tap="gn-up0", usual_ports=False,
-                 hugepages=True, say=lambda text: None):
+                 hugepages=True, console=False, say=lambda text: None):
         self.build, self.dir, self.vms, self.say = os.path.abspath(build), directory, vms, say
         self.gnomond_settings = gnomond or {}
         self.tap, self.hugepages = tap, hugepages
         pick = port_or_free if usual_ports else lambda _: free_port()
         self.control_port, self.events_port, self.shim_port = pick(7443), pick(7444), pick(7445)
+        self.console_port = pick(8443) if console else None  # of gnomon-console; None: not started
         self.libvirt = private_libvirt.PrivateLibvirt(self.path("libvirt"))
         self.pool = pool.Pool(self.path("pool"))
         self.hugetlb = Hugepages(320, self.path("hugepages")) if hugepages else None
@@ -75,6 +77,8 @@ class Devbox:
         self.introspect = Supervised(self._process("gnomon-introspect"))
         self.shim = self._process("gnomon-shim")
         self.gnomond = self._process("gnomond")
+        self.web = Supervised(self._process("gnomon-console"))
+        self.first_password = None  # of the account 'admin'; must be changed at the first login
         self.lock = None
         self.kvm = False
 
@@ -103,6 +107,7 @@ class Devbox:
                  ("starting gnomon-introspect", self._introspect),
                  ("starting gnomon-shim", self._shim),
                  ("starting gnomond", self._gnomond),
+                 *([("starting gnomon-console", self._web)] if self.console_port else []),
                  ("waiting for the VMs' ports and volumes", self._sockets)]
         steps += [(f"booting {vm.name} ({'KVM' if self.kvm else 'QEMU'})",
                    lambda vm=vm: self.boot(vm)) for vm in self.vms]
@@ -197,9 +202,11 @@ class Devbox:
         self.introspect.process.wait_until(lambda: listens(self.path("guests.ipc")), 20, "its socket")
 
     def tend(self):
-        """Starts gnomon-introspect again if it ended, as the card's init does; the others' ends are
-        for the caller to judge. Returns a sentence when there is something to say, else None."""
-        return self.introspect.tend()
+        """Starts gnomon-introspect and gnomon-console again if they ended, as the card's init does; the
+        others' ends are for the caller to judge. Returns sentences when there is something to say, else
+        None."""
+        said = [self.introspect.tend(), self.web.tend()]
+        return "\n".join(filter(None, said)) or None
 
     def _shim(self):
         self._write("gnomon-shim", {
@@ -249,6 +256,21 @@ class Devbox:
     def start_gnomond(self):
         self.gnomond.start().wait_until(lambda: listens(self.path("gnomond.ipc")), 20,
                                         "its control socket")
+
+    def _web(self):
+        """The first account has a password of this run alone: it is printed once, kept nowhere, and
+        good for one login, which has to change it."""
+        self._write("gnomon-console", {
+            "listen": f"https://127.0.0.1:{self.console_port}", "tls": self._tls("cards", "card", "cards"),
+            "control_url": f"ipc://{self.path('gnomond.ipc')}", "events_url": f"ipc://{self.path('events.ipc')}",
+            "accounts_file": self.path("state", "accounts.json"), "web_dir": f"{self.build}/web",
+            "metrics_token_file": self.path("metrics.token")})
+        with open(self.path("metrics.token"), "w", encoding="ascii", opener=private) as file:
+            file.write(secrets.token_hex(32) + "\n")
+        self.first_password = secrets.token_urlsafe(12)
+        run([*self.web.process.command, "account", "add", "admin", "admin"], text=self.first_password + "\n")
+        self.web.start()
+        self.web.process.wait_until(lambda: accepts(self.console_port), 20, "its listening port")
 
     def _sockets(self):
         for vm in self.vms:
@@ -304,7 +326,7 @@ class Devbox:
         if not self.lock:  # not begun, or the directory is another run's
             return
         errors = []
-        for end in (self.gnomond.stop, self.shim.stop, self.introspect.process.stop, self.libvirt.stop,
+        for end in (self.web.process.stop, self.gnomond.stop, self.shim.stop, self.introspect.process.stop, self.libvirt.stop,
                     self.dataplane.stop, self.pool.stop, self._remove_files,
                     self.hugetlb.stop if self.hugetlb else lambda: None):
             try:
@@ -331,6 +353,10 @@ class Devbox:
 
     def __exit__(self, *_):
         self.stop()
+
+
+def private(path, flags):
+    return os.open(path, flags, 0o600)
 
 
 def remove(path):

@@ -117,10 +117,10 @@ def wait_for(condition, seconds, what):
         time.sleep(0.1)
 
 
-def run(command, seconds=60):
-    """Runs to the end; returns what it printed, or fails with what it said."""
+def run(command, seconds=60, text=""):
+    """Runs to the end with 'text' as its input; returns what it printed, or fails with what it said."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        done = subprocess.run(command, input=text, capture_output=True, text=True,
                               timeout=seconds)
     except subprocess.TimeoutExpired:
         raise Failed(f"{' '.join(command)}: no end after {seconds} s") from None
