@@ -66,6 +66,7 @@ struct gnomond {
 	struct gn_hooks *hooks;
 	struct gn_alerts *alerts;
 	struct gn_watch watch;
+	struct gn_audit_log *audit;
 	struct gn_control *control;
 	struct gn_channel_tls shim_tls;
 	bool shim_was_connected, dataplane_was_connected, libvirt_was_silent;
@@ -91,12 +92,27 @@ static void on_observed(void *context, struct gn_vm *vm, enum gn_resource resour
 		gn_shadows_observed(g->shadows, vm, resource, now);
 }
 
+/* What forecasts and rules did, and what came of it. */
+static void put_event(struct gn_audit_log *audit, const Gnomon__V1__Event *event)
+{
+	Gnomon__V1__AuditEntry entry = GNOMON__V1__AUDIT_ENTRY__INIT;
+
+	entry.at_us = event->wall_us;
+	entry.kind = event->kind;
+	entry.who = (char *)"card";
+	entry.resource = event->resource;
+	entry.text = event->text;
+	gn_audit_log_put(audit, &entry, false);
+}
+
 static void on_event(void *context, const Gnomon__V1__Event *event)
 {
 	static struct gn_log_limit limit = {.burst = 20};
 	struct gnomond *g = context;
 
 	gn_log_limited(&limit, GN_LOG_INFO, "%s %s: %s", event->kind, event->resource, event->text);
+	if (g->audit)
+		put_event(g->audit, event);
 	if (g->control)
 		gn_control_publish(g->control, event);
 }
@@ -186,6 +202,7 @@ static void tick_store(struct gnomond *g, struct gn_time now)
 {
 	struct gn_status note;
 
+	gn_audit_log_tick(g->audit, now.wall_us);
 	gn_store_tick(g->store, now.wall_us, &note);
 	if (note.code != GN_OK)
 		gn_log(note.code == GN_ABORTED ? GN_LOG_INFO : GN_LOG_ERROR, "%s", note.message);
@@ -299,12 +316,30 @@ static void make_alerts(struct gnomond *g)
 	gn_watch_init(&g->watch, g->brain, g->alerts);
 }
 
+/* Signed with the key that the card shows to operators; a card without one (only sockets of its own)
+ * keeps an unsigned log. */
+static int make_audit(struct gnomond *g, struct gn_status *status)
+{
+	const struct gn_config_endpoint *control = g->config->control;
+	struct gn_status note;
+	int error = gn_audit_log_open(g->config->state_dir,
+	                              control && control->tls ? control->tls->key : NULL, &g->audit,
+	                              &note);
+
+	if (error)
+		*status = note;
+	else if (note.code != GN_OK)
+		gn_log(GN_LOG_WARNING, "%s", note.message);
+	return error;
+}
+
 static int make_service(struct gnomond *g, struct gn_status *status)
 {
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
-	const struct gn_control_parts parts = {g->brain,     g->runner, g->shadows, g->snapshots,
-	                                       g->reconcile, &g->view,  g->shim,    g->dataplane,
-	                                       g->alerts,    g->mover};
+	const struct gn_control_parts parts = {g->brain,     g->runner,    g->shadows,
+	                                       g->snapshots, g->reconcile, &g->view,
+	                                       g->shim,      g->dataplane, g->alerts,
+	                                       g->mover,     g->audit};
 	const struct gn_config *c = g->config;
 	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
 	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);
@@ -338,6 +373,8 @@ static int make_all(struct gnomond *g, struct gn_status *status)
 {
 	int error = make_store(g, status);
 
+	if (!error)
+		error = make_audit(g, status);
 	if (!error)
 		error = make_brain(g);
 	if (!error)
@@ -380,6 +417,7 @@ static void unmake_all(struct gnomond *g)
 	gn_alerts_destroy(g->alerts);
 	gn_hooks_destroy(g->hooks);
 	gn_brain_destroy(g->brain);
+	gn_audit_log_close(g->audit);
 	gn_store_close(g->store);
 	gn_loop_destroy(g->loop);
 	gn_config_free(g->config);

@@ -17,14 +17,14 @@ thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.
 	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c shadow/snapshots.c shadow/retention.c \
 	shadow/settings.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 $(YAML_LIBS) -lprotobuf-c $(TLS_LIBS)
-gnomond.src := $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
+gnomond.src := $(audit.src) $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c alert/board.c alert/hooks.c alert/watch.c \
 	control/alerts.c control/control.c control/status.c control/vms.c \
 	control/guests.c control/models.c control/history.c control/series.c control/shadows.c \
 	control/snapshots.c \
-	control/observe.c control/plans.c)
+	control/observe.c control/plans.c control/audit.c) proto/json.c
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
-	-lsystemd -lpthread))
+	-lsystemd -lpthread -ljansson))
 fake_brain.src := firmware/brain/fake_brain.c firmware/peer/fake_peer.c
 $(eval $(call test,brain,firmware/brain/brain_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))

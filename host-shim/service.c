@@ -688,7 +688,8 @@ static int create_parts(struct gn_service *s, struct gn_status *status)
 	        .verify_us = s->config.verify_us,
 	        .settle_us = s->config.settle_us,
 	};
-	s->channel_service = (struct gn_channel_service){gn_wire_service(), handlers, s};
+	s->channel_service = (struct gn_channel_service){
+	        .descriptor = gn_wire_service(), .handlers = handlers, .context = s};
 	if (gn_worker_create(COMMAND_THREADS, 2 * MAX_COMMANDS, &s->commands) ||
 	    gn_worker_create(QUERY_THREADS, MAX_QUERIES, &s->queries))
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "cannot start threads");

@@ -19,6 +19,7 @@
 #ifndef GN_PROTO_CHANNEL_H
 #define GN_PROTO_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,11 @@ struct gn_channel_call; /* one request that waits for its reply */
 typedef void gn_channel_handler(void *context, struct gn_channel_call *call,
                                 const ProtobufCMessage *request);
 
+/* Called for each call that a handler got, just before its answer goes out; 'outcome' is what the
+ * caller will be told. For the audit log. */
+typedef void gn_channel_ended(void *context, const struct gn_channel_call *call, const char *method,
+                              const ProtobufCMessage *request, const struct gn_status *outcome);
+
 /* At most 1024 calls wait for their answers, in 128 MiB; further ones are answered
  * UNAVAILABLE. Requests that decode but name unknown enum values or hold text that is not
  * UTF-8 are answered INVALID_ARGUMENT before a handler sees them. */
@@ -53,6 +59,7 @@ struct gn_channel_service {
 	const ProtobufCServiceDescriptor *descriptor;
 	gn_channel_handler *const *handlers; /* by method index; NULL: UNIMPLEMENTED */
 	void *context;
+	gn_channel_ended *ended; /* NULL: nobody wants to know */
 };
 
 /* Listens on 'url'. 'tls' is required for tls+tcp and must be NULL for ipc. An ipc
@@ -72,6 +79,10 @@ void gn_channel_server_destroy(struct gn_channel_server *server);
 /* The reply must be of the method's output type (assert). Both free the call. */
 void gn_channel_reply(struct gn_channel_call *call, const ProtobufCMessage *reply);
 void gn_channel_fail(struct gn_channel_call *call, const struct gn_status *status);
+/* For whom the sender asks, as it says; "" when it does not. To be believed only when the call came
+ * over a socket of this machine, which is its owner's alone. */
+const char *gn_channel_call_caller(const struct gn_channel_call *call);
+bool gn_channel_call_is_local(const struct gn_channel_call *call);
 /* Wall time after which the caller has given up. */
 uint64_t gn_channel_call_deadline_us(const struct gn_channel_call *call);
 
@@ -102,6 +113,9 @@ bool gn_channel_client_heard(const struct gn_channel_client *client);
 /* Calls that still wait are answered CANCELLED, within this call. Not from a callback. NULL
  * is fine. */
 void gn_channel_client_destroy(struct gn_channel_client *client);
+
+/* For whom the calls from now on are made: "console: ann". Cut to 64 bytes. */
+void gn_channel_client_set_caller(struct gn_channel_client *client, const char *caller);
 
 /* Sends 'request' to the method of that index. Never answered before it returns. The
  * message is not sent twice by the channel itself; still make methods idempotent, since

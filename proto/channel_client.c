@@ -64,6 +64,7 @@ struct gn_channel_client {
 	uint64_t id_base; /* random, so that no two clients choose the same identifiers */
 	uint64_t n_ids;
 	unsigned n_silent; /* calls in a row that timed out with no reply between them */
+	char caller[GN_ENVELOPE_CALLER_MAX + 1];
 	bool closing;
 	bool heard; /* the call that is being ended has a reply */
 };
@@ -288,6 +289,7 @@ static int make_request(struct call *call, const ProtobufCMessage *request, nng_
 
 	strcpy(envelope.id, call->id);
 	strcpy(envelope.method, call->method);
+	strcpy(envelope.caller, call->client->caller);
 	size = gn_envelope_size(GN_ENVELOPE_REQUEST, &envelope, request);
 	if (size > GN_CHANNEL_MAX_SIZE)
 		return gn_status_set(
@@ -336,6 +338,11 @@ static nng_duration send_timeout_ms(const struct call *call)
 	if (wait_us > call->timeout_us)
 		wait_us = call->timeout_us;
 	return (nng_duration)((wait_us + 999) / 1000);
+}
+
+void gn_channel_client_set_caller(struct gn_channel_client *client, const char *caller)
+{
+	snprintf(client->caller, sizeof client->caller, "%s", caller);
 }
 
 static void start(struct call *call, nng_msg *message)

@@ -37,6 +37,7 @@ struct gn_channel_call {
 	nng_msg *received;
 	/* Of the request being handled. */
 	struct gn_envelope envelope;
+	const struct gn_channel_service *service;
 	const ProtobufCMethodDescriptor *method;
 	ProtobufCMessage *request;
 	size_t request_memory;
@@ -176,8 +177,12 @@ static void send_reply(struct gn_channel_call *call, const struct gn_status *sta
 {
 	bool stopping = atomic_load(&call->server->stopping);
 	nng_msg *message;
-	int rc = make_reply(call, status, body, &message);
+	int rc;
 
+	if (call->request && call->service->ended)
+		call->service->ended(call->service->context, call, call->method->name,
+		                     call->request, status);
+	rc = make_reply(call, status, body, &message);
 	release_request(call);
 	if (rc) { /* no memory for a reply: the caller's deadline will tell it */
 		start_receiving(call);
@@ -208,6 +213,16 @@ void gn_channel_reply(struct gn_channel_call *call, const ProtobufCMessage *repl
 		reply = NULL;
 	}
 	send_reply(call, &status, reply);
+}
+
+const char *gn_channel_call_caller(const struct gn_channel_call *call)
+{
+	return call->envelope.caller;
+}
+
+bool gn_channel_call_is_local(const struct gn_channel_call *call)
+{
+	return !call->server->endpoint.config;
 }
 
 uint64_t gn_channel_call_deadline_us(const struct gn_channel_call *call)
@@ -267,7 +282,7 @@ static int fail_service(const struct gn_channel_server *server, const char *meth
 	                     method, names);
 }
 
-static int find_method(const struct gn_channel_call *call, const ProtobufCMethodDescriptor **method,
+static int find_method(struct gn_channel_call *call, const ProtobufCMethodDescriptor **method,
                        gn_channel_handler **handler, void **context, struct gn_status *status)
 {
 	const char *full = call->envelope.method;
@@ -286,6 +301,7 @@ static int find_method(const struct gn_channel_call *call, const ProtobufCMethod
 		        status, GN_UNIMPLEMENTED,
 		        "%s has no method '%s' in this version (%s): update the older side",
 		        service->descriptor->short_name, full + length + 1, GN_VERSION);
+	call->service = service;
 	*method = found;
 	*handler = service->handlers[index];
 	*context = service->context;

@@ -254,6 +254,10 @@ static int check_kind(enum gn_envelope_kind kind, const Gnomon__V1__Envelope *wi
 	if (kind != GN_ENVELOPE_REPLY && wire->status)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "the envelope carries a status, which only replies may");
+	if (strlen(wire->caller) > GN_ENVELOPE_CALLER_MAX || !is_utf8(wire->caller))
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "the envelope's caller must be UTF-8 of at most %u bytes",
+		                     GN_ENVELOPE_CALLER_MAX);
 	if (kind == GN_ENVELOPE_REQUEST && !wire->deadline_us)
 		return gn_status_set(
 		        status, GN_INVALID_ARGUMENT,
@@ -312,6 +316,7 @@ int gn_envelope_decode(enum gn_envelope_kind kind, const uint8_t *data, size_t s
 		return rc;
 	}
 	snprintf(out->method, sizeof out->method, "%s", wire->method);
+	snprintf(out->caller, sizeof out->caller, "%s", wire->caller);
 	out->deadline_us = wire->deadline_us;
 	if (wire->status)
 		take_status(wire->status, &out->status);
@@ -346,6 +351,7 @@ static void wire_init(struct wire *wire, enum gn_envelope_kind kind,
 	wire->envelope.id = (char *)envelope->id;
 	wire->envelope.method = (char *)envelope->method;
 	wire->envelope.deadline_us = envelope->deadline_us;
+	wire->envelope.caller = (char *)envelope->caller;
 	if (kind == GN_ENVELOPE_REPLY) {
 		gnomon__v1__status__init(&wire->status);
 		wire->status.code = (Gnomon__V1__Code)envelope->status.code;

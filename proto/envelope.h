@@ -20,6 +20,7 @@
 #define GN_ENVELOPE_VERSION    1u
 #define GN_ENVELOPE_ID_MAX     64u         /* bytes of an identifier, without the NUL */
 #define GN_ENVELOPE_METHOD_MAX 128u        /* bytes of a method or topic, without the NUL */
+#define GN_ENVELOPE_CALLER_MAX 64u         /* bytes of who asks, without the NUL */
 #define GN_MESSAGE_BUDGET      (16u << 20) /* bytes that one decoded message may occupy */
 
 enum gn_envelope_kind { GN_ENVELOPE_REQUEST, GN_ENVELOPE_REPLY, GN_ENVELOPE_EVENT };
@@ -30,6 +31,7 @@ struct gn_envelope {
 	char id[GN_ENVELOPE_ID_MAX + 1];
 	char method[GN_ENVELOPE_METHOD_MAX + 1]; /* "Service/Method", or an event's topic */
 	uint64_t deadline_us;                    /* wall; requests only */
+	char caller[GN_ENVELOPE_CALLER_MAX + 1]; /* requests only; "" when not said */
 	struct gn_status status;                 /* replies only */
 	const uint8_t *body;
 	size_t body_size;

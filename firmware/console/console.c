@@ -75,6 +75,15 @@ static bool has_metrics_token(const struct gn_console *console,
 	return gn_crypto_equal(a, b, sizeof a);
 }
 
+/* For gnomond's audit log. */
+static void say_caller(struct gn_console *console, const struct gn_session *session)
+{
+	char caller[64];
+
+	snprintf(caller, sizeof caller, "console: %s", session ? session->account : "nobody");
+	gn_peer_set_caller(console->peer, caller);
+}
+
 static void handle_api(struct gn_console *console, struct gn_http_exchange *exchange)
 {
 	const char *uri = gn_http_uri(exchange);
@@ -90,6 +99,7 @@ static void handle_api(struct gn_console *console, struct gn_http_exchange *exch
 		return;
 	}
 	session = gn_login_session(&console->desk, exchange);
+	say_caller(console, session);
 	if (!is_path(uri, "/api/v1/events"))
 		gn_api_handle(console->peer, exchange, session ? session->role : GN_ROLE_NONE);
 	else if (session && !strcmp(gn_http_method(exchange), "GET"))

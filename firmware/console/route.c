@@ -75,6 +75,8 @@ const struct gn_route gn_routes[] = {
          "Foreseen shortages and failures, newest first: resource, include_cleared in the query"},
         {"POST", "/alerts/{}:acknowledge", "AcknowledgeAlert", "name", "alerts/{}", NULL, false,
          GN_ROLE_OPERATOR, "Says that a person has seen an alert"},
+        {"GET", "/audit", "ListAudit", NULL, NULL, NULL, false, GN_ROLE_VIEWER,
+         "The audit log's lines, as they are: from, limit in the query"},
         {"GET", "/models", "ListModels", NULL, NULL, NULL, false, GN_ROLE_VIEWER,
          "The model packs on the card and their measurements"},
         {"POST", "/models:rollback", "RollbackModel", NULL, NULL, "", false, GN_ROLE_ADMIN,

@@ -54,7 +54,8 @@
 	X(ExportSnapshot, gn_control_export_snapshot)                                              \
 	X(RevertShadow, gn_control_revert_shadow)                                                  \
 	X(VerifyVolume, gn_control_verify_volume)                                                  \
-	X(PromoteShadow, gn_control_promote_shadow)
+	X(PromoteShadow, gn_control_promote_shadow)                                                \
+	X(ListAudit, gn_control_list_audit)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,
@@ -183,6 +184,7 @@ int gn_control_create(const struct gn_config *config, const struct gn_control_pa
 	        .descriptor = &gnomon__v1__control__descriptor,
 	        .handlers = handlers,
 	        .context = control,
+	        .ended = gn_control_ended,
 	};
 	error = open_endpoints(control, status);
 	if (error) {

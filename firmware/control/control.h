@@ -8,6 +8,7 @@
 #define GN_CONTROL_H
 
 #include "firmware/alert/board.h"
+#include "firmware/audit/log.h"
 #include "firmware/brain/brain.h"
 #include "firmware/ingest/view.h"
 #include "firmware/peer/peer.h"
@@ -29,6 +30,7 @@ struct gn_control_parts {
 	struct gn_peer *dataplane;
 	struct gn_alerts *alerts;
 	struct gn_mover *mover;
+	struct gn_audit_log *audit;
 };
 
 struct gn_control;

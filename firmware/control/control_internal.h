@@ -45,6 +45,9 @@ gn_channel_handler gn_control_list_models, gn_control_import_model, gn_control_r
 gn_channel_handler gn_control_get_hazard, gn_control_list_alerts, gn_control_acknowledge_alert;
 /* history.c */
 gn_channel_handler gn_control_export_history;
+/* audit.c */
+gn_channel_handler gn_control_list_audit;
+gn_channel_ended gn_control_ended; /* writes down every call that may change something */
 /* observe.c */
 gn_channel_handler gn_control_list_probes, gn_control_list_threads, gn_control_observe_vm,
         gn_control_stop_observe_vm, gn_control_get_observation;

@@ -104,6 +104,11 @@ void gn_peer_call(struct gn_peer *peer, const char *method, const ProtobufCMessa
 	peer->unsent_end = &call->next;
 }
 
+void gn_peer_set_caller(struct gn_peer *peer, const char *caller)
+{
+	gn_channel_client_set_caller(peer->client, caller);
+}
+
 void gn_peer_tick(struct gn_peer *peer)
 {
 	struct call *call = peer->unsent;

@@ -29,6 +29,9 @@ void gn_peer_tick(struct gn_peer *peer);
 void gn_peer_call(struct gn_peer *peer, const char *method, const ProtobufCMessage *request,
                   uint64_t timeout_us, gn_channel_done *done, void *context);
 
+/* For whom the calls from now on are made; for the peer's audit log. */
+void gn_peer_set_caller(struct gn_peer *peer, const char *caller);
+
 bool gn_peer_is_connected(const struct gn_peer *peer);
 /* Why not; "" when connected. */
 const char *gn_peer_error(const struct gn_peer *peer);

@@ -112,6 +112,16 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl history web-1 cpu --last 10min\n"},
         {"hazard", NULL, gn_ctl_hazard, "VM", "", "how likely the VM fails, and by which signs",
          "  gnomonctl hazard web-1\n"},
+        {"audit", "verify", gn_ctl_audit_verify, "", "",
+         "search the audit log for altered, removed or moved entries",
+         "Checks every entry and every signature of the card here, on this machine; says where the\n"
+         "log was tampered with. Exit status 1 when it was.\n\n  gnomonctl audit verify\n"},
+        {"audit", "show", gn_ctl_audit_show, "[--last N]", "--last",
+         "who or which forecast ordered what", "  gnomonctl audit show --last 100\n"},
+        {"audit", "export", gn_ctl_audit_export, "[--format jsonl|syslog]", "--format",
+         "the whole audit log, to standard output",
+         "  --format jsonl    the log's own lines (the default)\n"
+         "           syslog   RFC 5424\n\n  gnomonctl audit export > audit.jsonl\n"},
         {"alert", "list", gn_ctl_alert_list, "[VM] [--all]", "--all",
          "shortages and failures that are foreseen",
          "  --all   also those that are over\n\n  gnomonctl alert list\n"},

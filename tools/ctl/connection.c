@@ -128,6 +128,11 @@ static int find_method(const char *name)
 	return -1;
 }
 
+const char *gn_ctl_connection_root(const struct gn_ctl_connection *connection)
+{
+	return connection->settings.ca;
+}
+
 int gn_ctl_connection_call(struct gn_ctl_connection *c, const char *method,
                            const ProtobufCMessage *request, uint64_t timeout_us,
                            ProtobufCMessage **reply, struct gn_status *status)

@@ -20,6 +20,9 @@ int gn_ctl_connection_create(const struct gn_ctl_settings *settings, struct gn_c
                              struct gn_status *status);
 void gn_ctl_connection_destroy(struct gn_ctl_connection *connection);
 
+/* The file with the root that signs cards; NULL: none is configured. */
+const char *gn_ctl_connection_root(const struct gn_ctl_connection *connection);
+
 /* Calls Control/<method>. The caller owns '*reply'. */
 int gn_ctl_connection_call(struct gn_ctl_connection *connection, const char *method,
                            const ProtobufCMessage *request, uint64_t timeout_us,

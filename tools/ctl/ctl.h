@@ -64,6 +64,7 @@ gn_ctl_command gn_ctl_vm_list, gn_ctl_vm_show, gn_ctl_vm_top, gn_ctl_vm_calls, g
         gn_ctl_vm_delete;
 gn_ctl_command gn_ctl_vm_observe, gn_ctl_vm_threads, gn_ctl_host_probes;
 gn_ctl_command gn_ctl_forecast, gn_ctl_history;
+gn_ctl_command gn_ctl_audit_verify, gn_ctl_audit_show, gn_ctl_audit_export;
 gn_ctl_command gn_ctl_alert_list, gn_ctl_alert_ack, gn_ctl_hazard;
 gn_ctl_command gn_ctl_model_list, gn_ctl_model_import, gn_ctl_model_rollback,
         gn_ctl_model_export_history, gn_ctl_vm_export_state, gn_ctl_vm_import_state;

@@ -140,7 +140,7 @@ function options(picture: () => Picture, width: number, onWindow: OnWindow): uPl
       y: { range: (_, __, top) => [0, Math.max(top ?? 0, 1) * 1.08] },
     },
     axes: [
-      { ...axis, values: [
+      { ...axis, space: 90, values: [
         [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
         [60, "{HH}:{mm}", "\n{D} {MMM}", null, null, null, null, null, 1],
         [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
@@ -169,11 +169,13 @@ function options(picture: () => Picture, width: number, onWindow: OnWindow): uPl
 export class Chart {
   private plot: uPlot | null = null;
   private picture: Picture | null = null;
+  private width = 0;
   private readonly observer: ResizeObserver;
   private readonly onTheme = () => this.rebuild();
 
   constructor(private readonly element: HTMLElement, private readonly onWindow: OnWindow) {
-    this.observer = new ResizeObserver(() => this.rebuild());
+    /* Only for another width: building anew changes the height, which would call this again. */
+    this.observer = new ResizeObserver(() => { if (element.clientWidth !== this.width) this.rebuild(); });
     this.observer.observe(element);
     addEventListener("gnomon-theme", this.onTheme);
   }
@@ -182,7 +184,8 @@ export class Chart {
     const picture = this.picture;
     if (!picture || !this.element.clientWidth) return;
     this.plot?.destroy();
-    this.plot = new uPlot(options(() => this.picture as Picture, this.element.clientWidth, this.onWindow),
+    this.width = this.element.clientWidth;
+    this.plot = new uPlot(options(() => this.picture as Picture, this.width, this.onWindow),
       columns(picture), this.element);
   }
 

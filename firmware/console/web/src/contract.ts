@@ -254,3 +254,22 @@ export interface CardEvent {
   resource: string;
   text: string;
 }
+
+export interface AuditEntry {
+  number: number;
+  at_us: number;
+  kind: string;
+  who: string;
+  resource: string;
+  text: string;
+  request: string;
+  outcome: string;
+  previous: string;
+}
+
+/* Lines are AuditEntry as text: their bytes are what the chain is made of. */
+export interface AuditPage {
+  lines: string[];
+  total: number;
+  trouble: string;
+}

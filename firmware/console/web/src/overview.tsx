@@ -4,7 +4,7 @@ import type { Alert, ForecastSet, History, Plan, Shadow, Vm } from "./contract";
 import { refresh, sampleAgeUs, useGet, useLive } from "./live";
 import { Act, Badge, Meter, Panel, Sparkline, Table } from "./parts";
 import { PlanButtons } from "./plans";
-import { amount, bytes, dateTime, duration, lastPart, percent, vcpus, vmName } from "./units";
+import { amount, bytes, dateTime, duration, lastPart, vcpus, vmName } from "./units";
 
 const SPARK_US = 5 * 60e6;
 const SPARK_EVERY_MS = 5_000;
@@ -44,7 +44,7 @@ function VmTable({ vms, shadows, alerts, now }: { vms: Vm[]; shadows: Shadow[]; 
         demandOf(vm, "MEMORY"),
         <Trend vm={vm} now={now} />,
         shadow ? <Badge value={shadow.state} /> : <span class="empty">none</span>,
-        hazard ? <Badge value={`${percent(hazard.probability_milli / 1000)} likely`} tone="bad" /> : <span class="empty">no sign</span>,
+        hazard ? <Badge value="foreseen" tone="bad" /> : <span class="empty">no sign</span>,
       ],
     };
   });

@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { logOut, resume } from "./api";
+import { Audit } from "./audit";
 import { Card } from "./card";
 import type { Session } from "./contract";
 import { staleMs, start, stop, useLive } from "./live";
@@ -51,12 +52,13 @@ function View({ path }: { path: string[] }) {
     case "policies": return <Policies id={id} />;
     case "shadows": return <Shadows />;
     case "card": return <Card />;
+    case "audit": return <Audit />;
     default: return <Overview />;
   }
 }
 
 const VIEWS: [string, string][] = [
-  ["", "Overview"], ["plans", "Plans"], ["policies", "Policies"], ["shadows", "Shadows"], ["card", "Card"],
+  ["", "Overview"], ["plans", "Plans"], ["policies", "Policies"], ["shadows", "Shadows"], ["card", "Card"], ["audit", "Audit"],
 ];
 
 /* Says when what is shown is old. */
