@@ -57,7 +57,7 @@ function Snapshots({ shadow }: { shadow: Shadow }) {
   );
   return (
     <>
-      <Table label={`Snapshots of ${id}'s shadow`} columns={["Snapshot", "Holds", "Size", "Made", ""]} empty="No snapshot."
+      <Table label={`Snapshots of ${id}'s shadow`} columns={["Snapshot", "Holds", "Size", "Made", "Change"]} empty="No snapshot."
         rows={(data?.snapshots ?? []).map((s) => ({
           key: s.name,
           cells: [lastPart(s.name), dateTime(s.point_us), `${bytes(s.size_bytes)}${s.reflink ? ", shared" : ""}`,
