@@ -1,5 +1,6 @@
 /* follow.c - how a shadow's disks follow the VM's, as the dataplane tells it every period. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "firmware/message/message.h"
 #include "firmware/shadow/health.h"
@@ -9,6 +10,18 @@
 #define CALL_TIMEOUT_US (10 * SECOND_US)
 #define AGAIN_US        (10 * SECOND_US) /* between two attempts to have a disk follow again */
 #define LINK_US         (5 * SECOND_US)  /* a dataplane that is silent for so long is lost */
+
+struct gn_shadow_turn {
+	uint64_t again_us;                 /* monotonic: not before */
+	char told[GN_STATUS_MESSAGE_SIZE]; /* why the last attempt failed; empty: it did not */
+};
+
+/* One attempt that is not answered yet. */
+struct attempt {
+	struct gn_shadows *shadows;
+	char vm[GN_NAME_SIZE];
+	size_t disk;
+};
 
 _Static_assert((int)GN_SHADOW_CAUSE_LINK == GNOMON__V1__VOLUME_MIRROR_STATUS__REASON__LINK,
                "numbered alike");
@@ -46,15 +59,55 @@ static struct gn_shadow_disk disk_told(const Gnomon__V1__VolumeMirrorStatus *s)
 
 /* ---- beginning anew -------------------------------------------------------------------- */
 
+static struct gn_shadow_turn *turn_of(struct gn_shadow_record *record, size_t disk)
+{
+	struct gn_shadow_turn *turns;
+
+	if (disk < record->n_turns)
+		return &record->turns[disk];
+	turns = gn_message_alloc((disk + 1) * sizeof *turns);
+	if (record->n_turns)
+		memcpy(turns, record->turns, record->n_turns * sizeof *turns);
+	free(record->turns);
+	record->turns = turns;
+	record->n_turns = disk + 1;
+	return &turns[disk];
+}
+
+/* What goes on failing in the same way is told once. */
+static void note_problem(struct gn_shadow_record *record, size_t disk, const char *problem)
+{
+	struct gn_shadow_turn *turn = turn_of(record, disk);
+
+	if (*problem && strcmp(turn->told, problem) != 0)
+		gn_brain_tell(record->shadows->brain, "alert", "dataplane",
+		              "a disk of %s cannot be made to follow: %s", record->message->name,
+		              problem);
+	snprintf(turn->told, sizeof turn->told, "%s", problem);
+}
+
 static void on_again(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
 {
-	struct gn_shadows *shadows = context;
+	struct attempt *attempt = context;
+	struct gn_shadows *shadows = attempt->shadows;
+	struct gn_shadow_record *record = gn_shadows_find(shadows, attempt->vm);
 
 	if (reply)
 		gn_view_note_volume(shadows->view, (const Gnomon__V1__Volume *)reply);
-	else if (!shadows->closing)
-		gn_brain_tell(shadows->brain, "alert", "dataplane",
-		              "a shadow's disk cannot be made to follow: %s", status->message);
+	if (record && !shadows->closing)
+		note_problem(record, attempt->disk, reply ? "" : status->message);
+	free(attempt);
+}
+
+static void attempt(struct gn_shadow_record *record, const struct gn_vm *vm, size_t disk)
+{
+	struct attempt *attempt = gn_message_alloc(sizeof *attempt);
+
+	attempt->shadows = record->shadows;
+	attempt->disk = disk;
+	snprintf(attempt->vm, sizeof attempt->vm, "%s", record->vm);
+	gn_shadow_replicate(record, vm->spec->disks[disk]->name, gn_shadow_mode(record),
+	                    CALL_TIMEOUT_US, on_again, attempt);
 }
 
 /* The dataplane lost it (its state was removed), or could not open the shadow's disk when it
@@ -68,16 +121,17 @@ static bool should_begin_anew(const Gnomon__V1__Volume *volume)
 	        s->reason == GNOMON__V1__VOLUME_MIRROR_STATUS__REASON__SHADOW_STORE);
 }
 
-static void begin_anew(struct gn_shadow_record *record, const char *disk,
+/* Each disk has its own turn: one that goes on failing takes none from the others. */
+static void begin_anew(struct gn_shadow_record *record, const struct gn_vm *vm, size_t disk,
                        const Gnomon__V1__Volume *volume, struct gn_time now)
 {
-	if (record->shadow.busy || now.monotonic_us < record->again_us)
+	struct gn_shadow_turn *turn = turn_of(record, disk);
+
+	if (record->shadow.busy || now.monotonic_us < turn->again_us)
 		return;
-	record->again_us = now.monotonic_us + AGAIN_US;
-	if (!gn_shadow_ensure_replica(record, disk, volume->size_bytes))
-		return;
-	gn_shadow_replicate(record, disk, gn_shadow_mode(record), CALL_TIMEOUT_US, on_again,
-	                    record->shadows);
+	turn->again_us = now.monotonic_us + AGAIN_US;
+	if (gn_shadow_ensure_replica(record, vm->spec->disks[disk]->name, volume->size_bytes))
+		attempt(record, vm, disk);
 }
 
 void gn_shadow_apply_replication(struct gn_shadow_record *record)
@@ -87,9 +141,7 @@ void gn_shadow_apply_replication(struct gn_shadow_record *record)
 	record->shadow.follows = gn_shadow_mode(record) != GNOMON__V1__VOLUME_MIRROR__MODE__OFF;
 	for (size_t i = 0; vm && i < vm->spec->n_disks; i++)
 		if (!vm->spec->disks[i]->read_only)
-			gn_shadow_replicate(record, vm->spec->disks[i]->name,
-			                    gn_shadow_mode(record), CALL_TIMEOUT_US, on_again,
-			                    record->shadows);
+			attempt(record, vm, i);
 }
 
 /* ---- looking --------------------------------------------------------------------------- */
@@ -154,7 +206,7 @@ static void look_at_disks(struct gn_shadow_record *record, const struct gn_vm *v
 		if (volume->mirror_status)
 			told = disk_told(volume->mirror_status);
 		if (should_begin_anew(volume))
-			begin_anew(record, disk, volume, now);
+			begin_anew(record, vm, i, volume, now);
 		add_disk(record, disk, volume);
 		gn_shadow_health_add(health, &told);
 	}

@@ -171,6 +171,7 @@ void gn_shadows_save_all(struct gn_shadows *shadows)
 static void free_record(struct gn_shadow_record *record)
 {
 	GN_MESSAGE_FREE(record->message);
+	free(record->turns);
 	free(record);
 }
 

@@ -22,9 +22,10 @@ struct gn_shadow_record {
 	Gnomon__V1__Shadow *message; /* what operators see */
 	struct gn_shadow shadow;
 	struct gn_shadow_trigger triggers[GN_SHADOW_MAX_TRIGGERS];
-	uint64_t again_us;     /* monotonic: not before, a disk is made to follow again */
-	uint64_t scheduled_us; /* wall: when the schedule last made it; 0: never */
-	char failure[GN_STATUS_MESSAGE_SIZE];    /* of the newest step; empty: it went well */
+	struct gn_shadow_turn *turns; /* of each disk, to be made to follow again; follow.c */
+	size_t n_turns;
+	uint64_t scheduled_us;                /* wall: when the schedule last made it; 0: never */
+	char failure[GN_STATUS_MESSAGE_SIZE]; /* of the newest step; empty: it went well */
 	char why_failed[GN_STATUS_MESSAGE_SIZE]; /* of the step that could not be made */
 	struct gn_shadows *shadows;
 };

@@ -342,6 +342,13 @@ static void what_was_gone_already_counts_as_undone(void **state)
 	assert_int_equal(gn_shadows_count(shadows), 0);
 }
 
+static unsigned n_alerts;
+
+static void count_alert(void *context, const Gnomon__V1__Event *event)
+{
+	n_alerts += strcmp(event->kind, "alert") == 0;
+}
+
 /* The dataplane lost its state, or the shadow's disk was away when it started. */
 static void what_should_follow_and_does_not_begins_anew(void **state)
 {
@@ -357,9 +364,20 @@ static void what_should_follow_and_does_not_begins_anew(void **state)
 	assert_int_equal(record->shadow.state, GN_SHADOW_SYNCING);
 	call = gn_fake_peer_take(dataplane, "UpdateVolumeMirror");
 	assert_non_null(call);
+	brain->listener.event = count_alert;
+	n_alerts = 0;
 	gn_fake_peer_refuse(call, GN_NOT_FOUND, "not yet");
 	gn_shadows_tick(shadows, gn_time_now());
 	assert_int_equal(gn_fake_peer_waiting(dataplane), 0); /* not at once */
+	for (unsigned i = 0; i < 3; i++) {
+		gn_fake_now_us += 11 * S;
+		gn_shadows_tick(shadows, gn_time_now());
+		call = gn_fake_peer_take(dataplane, "UpdateVolumeMirror");
+		assert_non_null(call);
+		gn_fake_peer_refuse(call, GN_NOT_FOUND, i < 2 ? "not yet" : "never");
+	}
+	assert_int_equal(n_alerts, 2); /* the same is told once */
+	brain->listener.event = NULL;
 	gn_fake_now_us += 11 * S;
 	gn_shadows_tick(shadows, gn_time_now());
 	while (answer_one(NULL, GN_OK))
