@@ -305,6 +305,32 @@ static char *page_of(const struct gn_metrics *metrics)
 	return text;
 }
 
+static void test_metrics_tell_how_far_a_shadow_is_behind(void **state)
+{
+	Gnomon__V1__ShadowLag lag = GNOMON__V1__SHADOW_LAG__INIT;
+	Gnomon__V1__Shadow shadow = GNOMON__V1__SHADOW__INIT, *shadows[] = {&shadow};
+	Gnomon__V1__ShadowList list = GNOMON__V1__SHADOW_LIST__INIT;
+	struct gn_metrics metrics = {.shadows = &list};
+	char *page;
+
+	list.shadows = shadows;
+	list.n_shadows = 1;
+	shadow.vm = (char *)"vms/a";
+	shadow.disk_point_us = 1700000000500000;
+	shadow.lag = &lag;
+	lag.bytes = 4096;
+	lag.us = 1500000;
+	lag.cause = GNOMON__V1__VOLUME_MIRROR_STATUS__REASON__JOURNAL_FULL;
+	page = page_of(&metrics);
+	assert_non_null(strstr(page, "gnomon_shadow_lag_bytes{vm=\"a\"} 4096\n"));
+	assert_non_null(strstr(page, "gnomon_shadow_lag_seconds{vm=\"a\"} 1.500000\n"));
+	assert_non_null(strstr(page, "gnomon_shadow_point_timestamp_seconds{vm=\"a\"} "
+	                             "1700000000.500000\n"));
+	assert_non_null(strstr(page, "gnomon_shadow_cause{vm=\"a\",cause=\"journal_full\"} 1\n"));
+	assert_non_null(strstr(page, "gnomon_shadow_cause{vm=\"a\",cause=\"fine\"} 0\n"));
+	free(page);
+}
+
 static void test_metrics_are_in_base_units(void **state)
 {
 	Gnomon__V1__Demand cpu = GNOMON__V1__DEMAND__INIT, net = GNOMON__V1__DEMAND__INIT;
@@ -357,6 +383,7 @@ int main(void)
 	        cmocka_unit_test(test_codes),
 	        cmocka_unit_test(test_a_code_works_once),
 	        cmocka_unit_test(test_metrics_are_in_base_units),
+	        cmocka_unit_test(test_metrics_tell_how_far_a_shadow_is_behind),
 	        cmocka_unit_test(test_the_description_is_whole),
 	};
 

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 /* ---- the format ----------------------------------------------------------------------------- */
@@ -237,6 +238,17 @@ static void print_accuracy(const struct gn_metrics *metrics, bool trusted, FILE 
 /* ---- shadows, mirrors, ports, volumes -----------------------------------------------------------
  */
 
+/* An enum's name in small letters. */
+static const char *small(const char *name, char out[32])
+{
+	size_t n = 0;
+
+	for (; *name && n < 31; name++)
+		out[n++] = *name == '_' ? '_' : (char)(*name | 0x20);
+	out[n] = '\0';
+	return out;
+}
+
 static void print_shadows(const Gnomon__V1__ShadowList *list, FILE *out)
 {
 	const ProtobufCEnumDescriptor *states = &gnomon__v1__shadow_state__descriptor;
@@ -245,15 +257,83 @@ static void print_shadows(const Gnomon__V1__ShadowList *list, FILE *out)
 	family(out, "gnomon_shadow_state", "gauge", "1 for the state that the shadow is in.");
 	for (size_t i = 0; list && i < list->n_shadows; i++) {
 		for (unsigned k = 1; k < states->n_values; k++) {
-			size_t n = 0;
-
-			for (const char *at = states->values[k].name; *at && n < 31; at++)
-				state[n++] = *at == '_' ? '_' : (char)(*at | 0x20);
-			state[n] = '\0';
 			fputs("gnomon_shadow_state", out);
 			label(out, true, "vm", short_name(list->shadows[i]->vm, vm));
-			label(out, false, "state", state);
+			label(out, false, "state", small(states->values[k].name, state));
 			put_value(out, (int)list->shadows[i]->state == states->values[k].value, 1);
+		}
+	}
+}
+
+/* How far a shadow's disks are behind; fields of ShadowLag, all uint64_t. */
+static const struct {
+	const char *family, *help;
+	size_t offset;
+	int64_t per_unit;
+} lag_gauges[] = {
+        {"gnomon_shadow_lag_bytes", "Written to the VM's disks, not yet to the shadow's.",
+         offsetof(Gnomon__V1__ShadowLag, bytes), 1},
+        {"gnomon_shadow_lag_writes", "Writes of which the shadow's disks have nothing yet.",
+         offsetof(Gnomon__V1__ShadowLag, writes), 1},
+        {"gnomon_shadow_lag_seconds", "Age of the oldest of these writes.",
+         offsetof(Gnomon__V1__ShadowLag, us), 1000000},
+        {"gnomon_shadow_journal_used_bytes", "Of the journals of its disks.",
+         offsetof(Gnomon__V1__ShadowLag, journal_bytes), 1},
+        {"gnomon_shadow_journal_size_bytes", "Of the journals of its disks.",
+         offsetof(Gnomon__V1__ShadowLag, journal_size_bytes), 1},
+        {"gnomon_shadow_resync_done_bytes", "Copied by the synchronisation under way.",
+         offsetof(Gnomon__V1__ShadowLag, resync_done_bytes), 1},
+        {"gnomon_shadow_resync_left_bytes", "Still to be copied by it.",
+         offsetof(Gnomon__V1__ShadowLag, resync_left_bytes), 1},
+        {"gnomon_shadow_resync_left_seconds", "How long that may take; 0: unknown.",
+         offsetof(Gnomon__V1__ShadowLag, resync_left_us), 1000000},
+};
+
+static void print_shadow_lag(const Gnomon__V1__ShadowList *list, FILE *out)
+{
+	char vm[65];
+
+	for (size_t k = 0; k < sizeof lag_gauges / sizeof lag_gauges[0]; k++) {
+		family(out, lag_gauges[k].family, "gauge", lag_gauges[k].help);
+		for (size_t i = 0; list && i < list->n_shadows; i++) {
+			const uint8_t *lag = (const uint8_t *)list->shadows[i]->lag;
+
+			if (!lag)
+				continue;
+			fputs(lag_gauges[k].family, out);
+			label(out, true, "vm", short_name(list->shadows[i]->vm, vm));
+			put_value(out, *(const int64_t *)(lag + lag_gauges[k].offset),
+			          lag_gauges[k].per_unit);
+		}
+	}
+}
+
+/* When the content was the VM's that a promotion would have, and who is to blame if it is old. */
+static void print_shadow_points(const Gnomon__V1__ShadowList *list, FILE *out)
+{
+	const ProtobufCEnumDescriptor *causes =
+	        &gnomon__v1__volume_mirror_status__reason__descriptor;
+	char vm[65], cause[32];
+
+	family(out, "gnomon_shadow_point_timestamp_seconds", "gauge",
+	       "When the shadow's consistent content was the VM's.");
+	for (size_t i = 0; list && i < list->n_shadows; i++) {
+		if (!list->shadows[i]->disk_point_us)
+			continue;
+		fputs("gnomon_shadow_point_timestamp_seconds", out);
+		label(out, true, "vm", short_name(list->shadows[i]->vm, vm));
+		put_value(out, (int64_t)list->shadows[i]->disk_point_us, 1000000);
+	}
+	family(out, "gnomon_shadow_cause", "gauge",
+	       "1 for who is to blame that its disks do not follow.");
+	for (size_t i = 0; list && i < list->n_shadows; i++) {
+		const Gnomon__V1__ShadowLag *lag = list->shadows[i]->lag;
+
+		for (unsigned k = 0; lag && k < causes->n_values; k++) {
+			fputs("gnomon_shadow_cause", out);
+			label(out, true, "vm", short_name(list->shadows[i]->vm, vm));
+			label(out, false, "cause", small(causes->values[k].name, cause));
+			put_value(out, (int)lag->cause == causes->values[k].value, 1);
 		}
 	}
 }
@@ -458,6 +538,8 @@ void gn_metrics_print(const struct gn_metrics *metrics, FILE *out)
 	print_accuracy(metrics, false, out);
 	print_accuracy(metrics, true, out);
 	print_shadows(metrics->shadows, out);
+	print_shadow_lag(metrics->shadows, out);
+	print_shadow_points(metrics->shadows, out);
 	print_mirror_family(metrics->mirrors, false, out);
 	print_mirror_family(metrics->mirrors, true, out);
 	print_counters(metrics->vms, out);
