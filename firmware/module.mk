@@ -32,6 +32,11 @@ $(eval $(call test,brain-state,firmware/brain/state_test.c firmware/peer/fake_pe
 	$(sort $(thinking.src)),$(thinking.libs)))
 $(eval $(call test,brain-packs,firmware/brain/packs_test.c firmware/peer/fake_peer.c \
 	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,alert-board,firmware/alert/board_test.c firmware/alert/board.c \
+	firmware/alert/hooks.c firmware/alert/watch.c firmware/peer/fake_peer.c \
+	$(sort $(thinking.src)),$(thinking.libs)))
+$(eval $(call test,alert-hooks,firmware/alert/hooks_test.c firmware/alert/hooks.c \
+	firmware/message/message.c firmware/core/status.c $(PROTO:%.proto=%.pb-c.c),-lprotobuf-c))
 $(eval $(call test,brain-guest,firmware/brain/guest_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))
 $(eval $(call test,runner,firmware/plan/runner_test.c $(fake_brain.src) \

@@ -1,0 +1,308 @@
+/* board_test.c - alerts over restarts, for VMs that go, and what the watch makes of forecasts and
+ * signs; on a real store, in invented time. */
+#include "firmware/alert/board.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "firmware/alert/watch.h"
+#include "firmware/message/message.h"
+#include "firmware/peer/fake_peer.h"
+
+#define S    ((uint64_t)1000000)
+#define MIB  ((uint64_t)1 << 20)
+#define KIND GNOMON__V1__ALERT__KIND__RESOURCE_SHORTAGE
+
+static char directory[32];
+static struct gn_config *config;
+static struct gn_store *store;
+static struct gn_brain *brain;
+static struct gn_alerts *alerts;
+static struct gn_watch watch;
+static const struct gn_alert_rules rules = {30000, 15000, 10 * S, 60 * S};
+
+static void open_all(const char *settings)
+{
+	const struct gn_store_bounds bounds = {3600 * S, 7200 * S, 86400 * S, 100, 100};
+	struct gn_status status;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/g.yaml", directory);
+	file = fopen(path, "w");
+	fprintf(file,
+	        "board: devbox\nstate_dir: /s\nrun_dir: /r\ncontrol_local: {url: "
+	        "'ipc:///r/g.ipc'}\n"
+	        "dataplane: {url: 'ipc:///r/d.ipc'}\nsamples: {url: 'ipc:///r/s.ipc'}\n"
+	        "shim: {url: 'ipc:///r/h.ipc'}\n%s\n",
+	        settings);
+	fclose(file);
+	assert_int_equal(gn_config_load(path, &config, &status), 0);
+	assert_int_equal(gn_store_open(directory, &bounds, gn_fake_now_us, &store, &status), 0);
+	assert_int_equal(gn_brain_create(config, store, gn_time_now(), &brain), 0);
+	alerts = gn_alerts_create(brain, NULL);
+	gn_watch_init(&watch, brain, alerts);
+}
+
+static void close_all(void)
+{
+	gn_alerts_destroy(alerts);
+	gn_brain_destroy(brain);
+	gn_store_close(store);
+	gn_config_free(config);
+}
+
+static int set_up(void **state)
+{
+	strcpy(directory, "/tmp/gnabXXXXXX");
+	if (!mkdtemp(directory))
+		return -1;
+	gn_fake_now_us = 1700000000 * S;
+	open_all("vms: [{name: vms/a}, {name: vms/b}]");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[64];
+
+	close_all();
+	snprintf(command, sizeof command, "rm -rf %s", directory);
+	return system(command);
+}
+
+static void restart(const char *settings)
+{
+	gn_store_commit(store, true);
+	close_all();
+	open_all(settings);
+}
+
+/* The same report for so many seconds. */
+static void hold(const char *resource, const char *subject, uint32_t level_q16, unsigned seconds)
+{
+	struct gn_alert_report report = {.kind = KIND,
+	                                 .resource = resource,
+	                                 .subject = subject,
+	                                 .level_q16 = level_q16,
+	                                 .text = "it is short"};
+
+	while (seconds-- > 0) {
+		gn_fake_now_us += S;
+		gn_alerts_report(alerts, &report, &rules, gn_time_now());
+	}
+}
+
+static size_t count(bool with_cleared)
+{
+	Gnomon__V1__AlertList *list = gn_alerts_list(alerts, "", with_cleared);
+	size_t n = list->n_alerts;
+
+	gn_message_free(&list->base);
+	return n;
+}
+
+/* The only alert of the resource, which the caller frees with its list. */
+static Gnomon__V1__AlertList *only(const char *resource)
+{
+	Gnomon__V1__AlertList *list = gn_alerts_list(alerts, resource, true);
+
+	assert_int_equal(list->n_alerts, 1);
+	return list;
+}
+
+/* ---- the board ------------------------------------------------------------------------- */
+
+static void one_that_comes_back_is_the_same(void **state)
+{
+	Gnomon__V1__AlertList *list;
+
+	hold("vms/a", "cpu", 10000, 100);
+	assert_int_equal(count(true), 0);
+	hold("vms/a", "cpu", 40000, 60);
+	hold("vms/a", "memory", 40000, 60);
+	assert_int_equal(count(false), 2);
+	assert_true(gn_alerts_is_raised(alerts, KIND, "vms/a", "cpu"));
+	assert_false(gn_alerts_is_raised(alerts, KIND, "vms/b", "cpu"));
+	hold("vms/a", "memory", 0, 200);
+	hold("vms/a", "cpu", 0, 200);
+	assert_int_equal(count(false), 0);
+	hold("vms/a", "cpu", 40000, 60);
+	assert_int_equal(count(true), 2);
+	list = gn_alerts_list(alerts, "vms/a", false);
+	assert_int_equal(list->n_alerts, 1);
+	assert_int_equal(list->alerts[0]->times, 2);
+	assert_string_equal(list->alerts[0]->name, "alerts/1");
+	assert_string_equal(list->alerts[0]->text, "it is short");
+	gn_message_free(&list->base);
+}
+
+static void acknowledged_stays_so_over_a_restart(void **state)
+{
+	struct gn_status status;
+
+	hold("vms/a", "cpu", 40000, 60);
+	assert_null(gn_alerts_acknowledge(alerts, "alerts/9", gn_time_now(), &status));
+	assert_int_equal(status.code, GN_NOT_FOUND);
+	assert_null(gn_alerts_acknowledge(alerts, "", gn_time_now(), &status));
+	assert_non_null(gn_alerts_acknowledge(alerts, "alerts/1", gn_time_now(), &status));
+	restart("vms: [{name: vms/a}]");
+	assert_true(gn_alerts_is_raised(alerts, KIND, "vms/a", "cpu"));
+	assert_null(gn_alerts_acknowledge(alerts, "alerts/1", gn_time_now(), &status));
+	assert_int_equal(status.code, GN_FAILED_PRECONDITION);
+	assert_non_null(strstr(status.message, "acknowledged already"));
+	hold("vms/a", "cpu", 0, 200);
+	assert_int_equal(count(false), 0);
+	assert_null(gn_alerts_acknowledge(alerts, "alerts/1", gn_time_now(), &status));
+	assert_non_null(strstr(status.message, "over"));
+}
+
+static void alerts_of_vms_that_are_gone_end(void **state)
+{
+	hold("vms/a", "cpu", 40000, 60);
+	hold("vms/b", "cpu", 40000, 60);
+	hold("vms/b", "memory", 40000, 5); /* not raised yet: leaves nothing */
+	hold("card", "shadow pool", 40000, 60);
+	gn_alerts_end(alerts, "vms/b", gn_time_now());
+	assert_int_equal(count(false), 2);
+	restart("vms: [{name: vms/b}]");
+	gn_alerts_end_gone(alerts, gn_time_now());
+	assert_int_equal(count(false), 1);
+	assert_true(gn_alerts_is_raised(alerts, KIND, "card", "shadow pool"));
+	assert_int_equal(count(true), 3);
+}
+
+static void of_the_cleared_only_so_many_are_kept(void **state)
+{
+	char subject[32];
+
+	for (unsigned i = 0; i < GN_ALERTS_CLEARED + 20; i++) {
+		snprintf(subject, sizeof subject, "s%u", i);
+		hold("vms/a", subject, 40000, 12);
+		hold("vms/a", subject, 0, 70);
+	}
+	assert_int_equal(count(true), GN_ALERTS_CLEARED);
+	hold("vms/a", "s0", 40000, 60); /* the oldest were dropped: it is a new one */
+	assert_int_equal(count(false), 1);
+	gn_store_put(store, "alert", "alerts/x", "\xff\xff", 2); /* damage is passed over */
+	restart("vms: [{name: vms/a}]");
+	assert_int_equal(count(true), GN_ALERTS_CLEARED + 1);
+}
+
+/* ---- the watch ------------------------------------------------------------------------- */
+
+static void probabilities_fall_as_the_limit_rises(void **state)
+{
+	static const int64_t quantiles[][GN_PREDICT_N_QUANTILES] = {
+	        {100, 200, 300, 400},
+	        {0, 0, 0, 0},
+	        {7, 7, 7, 8},
+	        {0, 1, (int64_t)1 << 40, (int64_t)1 << 44},
+	};
+
+	for (unsigned k = 0; k < sizeof quantiles / sizeof quantiles[0]; k++) {
+		struct gn_predict_forecast f = {0};
+		uint32_t before = 65536;
+
+		memcpy(f.quantiles, quantiles[k], sizeof f.quantiles);
+		for (int64_t limit = 0; limit < (int64_t)1 << 45; limit += 1 + limit / 16) {
+			uint32_t now = gn_watch_exceeds_q16(&f, limit);
+
+			assert_true(now <= before);
+			before = now;
+		}
+		assert_int_equal(before, 0);
+	}
+}
+
+static void probabilities_are_those_of_the_quantiles(void **state)
+{
+	const struct gn_predict_forecast f = {.quantiles = {100, 200, 300, 400}};
+
+	assert_int_equal(gn_watch_exceeds_q16(&f, 99), 32768);
+	assert_int_equal(gn_watch_exceeds_q16(&f, 100), 32768);
+	assert_in_range(gn_watch_exceeds_q16(&f, 150), 19650, 19670); /* 30 % */
+	assert_in_range(gn_watch_exceeds_q16(&f, 200), 6550, 6560);
+	assert_in_range(gn_watch_exceeds_q16(&f, 300), 3270, 3280);
+	assert_in_range(gn_watch_exceeds_q16(&f, 400), 650, 660);
+	assert_int_equal(gn_watch_exceeds_q16(&f, 401), 0);
+}
+
+/* Seconds of vms/a, whose memory grows by so many MiB each and whose disk may fail. */
+static void run(unsigned seconds, uint64_t first_mib, uint64_t step_mib, uint64_t errors)
+{
+	for (unsigned k = 0; k < seconds; k++) {
+		Gnomon__V1__SampleBatch batch = GNOMON__V1__SAMPLE_BATCH__INIT;
+		Gnomon__V1__Sample sample = GNOMON__V1__SAMPLE__INIT, *samples[] = {&sample};
+		Gnomon__V1__MemorySample memory = GNOMON__V1__MEMORY_SAMPLE__INIT;
+		Gnomon__V1__DiskSample disk = GNOMON__V1__DISK_SAMPLE__INIT;
+
+		gn_fake_now_us += S;
+		memory.used_bytes = (first_mib + k * step_mib) * MIB;
+		memory.allocated_bytes = memory.maximum_bytes = 4096 * MIB;
+		memory.guest_reported = 1;
+		disk.errors = errors;
+		sample.vm = (char *)"vms/a";
+		sample.wall_us = gn_fake_now_us;
+		sample.monotonic_us = gn_fake_now_us - 1600000000 * S;
+		sample.period_us = S;
+		sample.sequence = gn_fake_now_us / S;
+		sample.source_epoch = 1;
+		sample.memory = &memory;
+		sample.disk = &disk;
+		batch.samples = samples;
+		batch.n_samples = 1;
+		gn_brain_samples(brain, &batch, gn_time_now());
+		gn_brain_tick(brain, gn_time_now());
+		gn_watch_tick(&watch, gn_time_now());
+	}
+}
+
+static void a_failing_vm_is_told_of_with_its_signs(void **state)
+{
+	Gnomon__V1__AlertList *list;
+
+	run(60, 500, 0, 0);
+	assert_int_equal(count(true), 0);
+	run(120, 500, 20, 3);
+	assert_true(gn_alerts_is_raised(alerts, GNOMON__V1__ALERT__KIND__POTENTIAL_FAILURE, "vms/a",
+	                                "failure"));
+	list = only("vms/a");
+	assert_non_null(strstr(list->alerts[0]->text, "disk requests failed"));
+	assert_non_null(strstr(list->alerts[0]->text, "vms/a may fail within"));
+	gn_message_free(&list->base);
+	assert_int_equal(count(true), 1); /* nothing of vms/b, which was never sampled */
+}
+
+static void what_is_no_longer_sampled_is_not_judged(void **state)
+{
+	run(60, 500, 0, 0);
+	run(120, 500, 20, 3);
+	for (unsigned k = 0; k < 3 * 3600; k++) {
+		gn_fake_now_us += S;
+		gn_brain_tick(brain, gn_time_now());
+		gn_watch_tick(&watch, gn_time_now());
+	}
+	assert_int_equal(count(false), 1); /* as it was */
+}
+
+int main(void)
+{
+#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	        ON_DISK(one_that_comes_back_is_the_same),
+	        ON_DISK(acknowledged_stays_so_over_a_restart),
+	        ON_DISK(alerts_of_vms_that_are_gone_end),
+	        ON_DISK(of_the_cleared_only_so_many_are_kept),
+	        cmocka_unit_test(probabilities_fall_as_the_limit_rises),
+	        cmocka_unit_test(probabilities_are_those_of_the_quantiles),
+	        ON_DISK(a_failing_vm_is_told_of_with_its_signs),
+	        ON_DISK(what_is_no_longer_sampled_is_not_judged),
+	};
+
+	return cmocka_run_group_tests_name("alert-board", tests, NULL, NULL);
+}
