@@ -4,7 +4,8 @@
 #include "firmware/core/fixed.h"
 #include "firmware/predict/panel.h"
 
-#define LIMIT 32000
+#define LIMIT    32000
+#define N_NEWEST (sizeof(((struct gn_features_common *)0)->newest) / sizeof(int32_t))
 
 /* Units to features: one reciprocal per horizon instead of a division per feature. */
 struct scale {
@@ -155,11 +156,10 @@ static int32_t window_max(const struct gn_history *history, uint32_t lag)
 }
 
 /* What the experts say, and the newest samples. Returns where the next feature goes. */
-static uint16_t *add_experts(uint16_t *f, const struct scale *scale, const struct gn_history *past,
+static uint16_t *add_experts(uint16_t *f, const struct scale *scale,
+                             const struct gn_features_common *common,
                              int32_t experts[GN_N_EXPERTS][GN_Q])
 {
-	static const uint8_t lags[] = {0, 1, 2, 3, 6};
-
 	for (uint32_t q = GN_P90; q <= GN_P99; q++)
 		*f++ = relative(scale, experts[GN_EXPERT_MIX][q]);
 	for (uint32_t q = GN_P50; q <= GN_P95; q++)
@@ -169,8 +169,8 @@ static uint16_t *add_experts(uint16_t *f, const struct scale *scale, const struc
 	*f++ = relative(scale, experts[GN_EXPERT_DAY][GN_P50]);
 	*f++ = relative(scale, experts[GN_EXPERT_DAY][GN_P90]);
 	*f++ = relative(scale, experts[GN_EXPERT_WEEK][GN_P50]);
-	for (uint32_t i = 0; i < sizeof(lags); i++)
-		*f++ = relative(scale, gn_history_at(past, lags[i]));
+	for (uint32_t i = 0; i < N_NEWEST; i++)
+		*f++ = relative(scale, common->newest[i]);
 	return f;
 }
 
@@ -183,16 +183,17 @@ static uint16_t *add_levels(uint16_t *f, const struct scale *scale, const struct
 	uint32_t rhythm = gn_panel_rhythm(p), day = p->day <= GN_PERIOD_MAX ? p->day : rhythm;
 	uint32_t rhythm_lag = gn_period_lag(rhythm, horizon), day_lag = gn_period_lag(day, horizon);
 	uint32_t high = high_slot(p, past->n - 1 + horizon);
+	int32_t rhythm_max = window_max(past, rhythm_lag);
 
 	*f++ = relative(scale, recent->max_6);
 	*f++ = relative(scale, recent->max_96);
 	*f++ = relative(scale, recent->max_288);
 	*f++ = relative(scale, p->fast_q5 >> 5);
 	*f++ = relative(scale, p->slow_q5 >> 5);
-	*f++ = relative(scale, window_max(past, rhythm_lag));
+	*f++ = relative(scale, rhythm_max);
 	*f++ = relative(scale, gn_history_at(past, rhythm_lag + rhythm));
 	*f++ = relative(scale, gn_history_at(past, day_lag));
-	*f++ = relative(scale, window_max(past, day_lag));
+	*f++ = relative(scale, day_lag == rhythm_lag ? rhythm_max : window_max(past, day_lag));
 	*f++ = relative(scale, gn_panel_profile(p, 0, horizon));
 	*f++ = relative(scale, gn_history_at(past, day_lag + day));
 	*f++ = relative(scale, (int64_t)gn_small_unpack(recent->high[high]));
@@ -201,17 +202,17 @@ static uint16_t *add_levels(uint16_t *f, const struct scale *scale, const struct
 }
 
 /* Ratios, as differences of logarithms in Q8. */
-static void add_ratios(uint16_t *f, const struct gn_predict *p, uint32_t index, int32_t median)
+static void add_ratios(uint16_t *f, const struct gn_predict *p,
+                       const struct gn_features_common *common, uint32_t index, int32_t median)
 {
 	const struct gn_recent *recent = &p->recent;
-	int32_t error_p = gn_period_error(&p->period, gn_panel_rhythm(p));
+	int32_t error_p = common->rhythm_error;
 	int32_t error_h = gn_period_error(&p->period, p->config.horizons[index]);
 	int32_t unit = log_q10(gn_features_unit_q4(p, index));
-	int32_t slow = log_q10((uint64_t)recent->change_slow_q4);
-	int32_t mean = log_q10((uint64_t)(p->slow_q5 >> 1));
+	int32_t slow = common->change_slow, mean = common->mean;
 	bool known = error_p >= 0 && error_h >= 0;
 
-	*f++ = feature_of((log_q10((uint64_t)recent->change_fast_q4) - slow) >> 2);
+	*f++ = feature_of((common->change_fast - slow) >> 2);
 	*f++ = feature_of((log_q10((uint64_t)recent->error_fast_q4[index]) - unit) >> 2);
 	*f++ = feature_of((slow - unit) >> 2);
 	*f++ = feature_of((mean - unit) >> 2);
@@ -219,17 +220,31 @@ static void add_ratios(uint16_t *f, const struct gn_predict *p, uint32_t index, 
 	*f++ = feature_of(recent->above_q16[index] >> 2);
 	*f++ = feature_of(known ? (log_q10((uint64_t)error_p) - log_q10((uint64_t)error_h)) >> 2
 	                        : 0);
-	*f++ = feature_of(gn_log2_q10(p->history.n) >> 2);
+	*f++ = feature_of(common->length >> 2);
 }
 
-void gn_features_make(const struct gn_predict *p, uint32_t index,
-                      int32_t experts[GN_N_EXPERTS][GN_Q], uint16_t features[GN_N_FEATURES])
+void gn_features_prepare(const struct gn_predict *p, struct gn_features_common *common)
+{
+	static const uint8_t lags[N_NEWEST] = {0, 1, 2, 3, 6};
+
+	for (uint32_t i = 0; i < N_NEWEST; i++)
+		common->newest[i] = gn_history_at(&p->history, lags[i]);
+	common->change_fast = log_q10((uint64_t)p->recent.change_fast_q4);
+	common->change_slow = log_q10((uint64_t)p->recent.change_slow_q4);
+	common->mean = log_q10((uint64_t)(p->slow_q5 >> 1));
+	common->length = gn_log2_q10(p->history.n);
+	common->rhythm_error = gn_period_error(&p->period, gn_panel_rhythm(p));
+}
+
+void gn_features_make(const struct gn_predict *p, const struct gn_features_common *common,
+                      uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q],
+                      uint16_t features[GN_N_FEATURES])
 {
 	int32_t median = experts[GN_EXPERT_MIX][GN_P50];
 	struct scale scale = {median, ((int64_t)1 << 36) / gn_features_unit_q4(p, index)};
 	uint16_t *f = features;
 
-	f = add_experts(f, &scale, &p->history, experts);
+	f = add_experts(f, &scale, common, experts);
 	f = add_levels(f, &scale, p, p->config.horizons[index]);
-	add_ratios(f, p, index, median);
+	add_ratios(f, p, common, index, median);
 }

@@ -271,14 +271,15 @@ void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][
 
 /* The mixture's quantiles, each moved by what the trees say. At every step: with the step the
  * target moves on, and what was said of one target is wrong of the next where a rhythm is. */
-static void correct(const struct gn_predict *p, const struct gn_pack *pack, uint32_t index,
+static void correct(const struct gn_predict *p, const struct gn_pack *pack,
+                    const struct gn_features_common *common, uint32_t index,
                     int32_t experts[GN_N_EXPERTS][GN_Q])
 {
 	int64_t unit_q4 = gn_features_unit_q4(p, index);
 	int32_t corrections_q10[GN_PACK_OUTPUTS], *quantiles = experts[GN_EXPERT_TREES];
 	uint16_t features[GN_N_FEATURES];
 
-	gn_features_make(p, index, experts, features);
+	gn_features_make(p, common, index, experts, features);
 	gn_pack_evaluate(pack, features, corrections_q10);
 	for (uint32_t q = 0; q < GN_Q; q++) {
 		int64_t moved = experts[GN_EXPERT_MIX][q] + ((corrections_q10[q] * unit_q4) >> 14);
@@ -343,13 +344,15 @@ void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack)
 {
 	int32_t newest = gn_history_at(&p->history, 0);
 	int32_t all[GN_H][GN_N_EXPERTS][GN_Q];
+	struct gn_features_common common;
 
 	gn_mix_experts(p, all);
+	gn_features_prepare(p, &common);
 	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
 		struct gn_pending *place = place_of(p, i, p->history.n - 1);
 
 		if (pack)
-			correct(p, pack, i, all[i]);
+			correct(p, pack, &common, i, all[i]);
 		else
 			memcpy(all[i][GN_EXPERT_TREES], all[i][GN_EXPERT_MIX], sizeof(all[i][0]));
 		combine(p, i, all[i]);

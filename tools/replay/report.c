@@ -9,6 +9,7 @@
 
 #define WIDTH      900
 #define HEIGHT     140
+#define HEADROOM   16
 #define CHARTS_MAX 40
 
 struct figures {
@@ -108,7 +109,13 @@ static double top_of(const struct gn_replay_row *row)
 	return top;
 }
 
-/* Lines and numbers to read the chart by: half and full height, days or hours along it. */
+/* Above the highest value there is room for its number and for the marks of shortage. */
+static double y_of(double value, double top)
+{
+	return HEIGHT - (HEIGHT - HEADROOM) * value / top;
+}
+
+/* Lines and numbers to read the chart by: the highest value and half of it, days or hours. */
 static void put_axes(FILE *out, const struct gn_replay_row *row, double top, uint64_t interval_us)
 {
 	double hours = (double)row->n_points * (double)interval_us / 3.6e9;
@@ -121,11 +128,10 @@ static void put_axes(FILE *out, const struct gn_replay_row *row, double top, uin
 		        "<path class='grid' d='M%.1f 0V%d'/><text x='%.1f' y='%d'>%.0f %s</text>",
 		        WIDTH * at / units, HEIGHT, WIDTH * at / units + 3, HEIGHT - 3, at,
 		        unit > 1 ? "d" : "h");
-	fprintf(out,
-	        "<path class='grid' d='M0 %dH%d'/><text x='3' y='11'>%.4g</text>"
-	        "<text x='3' y='%d'>%.4g</text>",
-	        HEIGHT / 2, WIDTH, top / (double)row->scale, HEIGHT / 2 + 11,
-	        top / (double)row->scale / 2);
+	for (int part = 1; part <= 2; part++)
+		fprintf(out, "<path class='grid' d='M0 %.1fH%d'/><text x='3' y='%.1f'>%.4g</text>",
+		        y_of(top / part, top), WIDTH, y_of(top / part, top) - 3,
+		        top / part / (double)row->scale);
 }
 
 static void put_chart(FILE *out, const struct gn_replay_row *row, uint64_t interval_us)
@@ -137,11 +143,10 @@ static void put_chart(FILE *out, const struct gn_replay_row *row, uint64_t inter
 	put_escaped(out, row->name);
 	fprintf(out, "'><path class='demand' d='M0 %d", HEIGHT);
 	for (size_t x = 0; x < WIDTH; x++)
-		fprintf(out, "L%zu %.1f", x, HEIGHT * (1 - column_at(row, x).value / top));
+		fprintf(out, "L%zu %.1f", x, y_of(column_at(row, x).value, top));
 	fprintf(out, "L%d %dZ'/><path class='allocated' d='M", WIDTH, HEIGHT);
 	for (size_t x = 0; x < WIDTH; x++)
-		fprintf(out, "%s%zu %.1f", x ? "L" : "", x,
-		        HEIGHT * (1 - column_at(row, x).allocated / top));
+		fprintf(out, "%s%zu %.1f", x ? "L" : "", x, y_of(column_at(row, x).allocated, top));
 	fprintf(out, "'/><path class='violated' d='");
 	for (size_t x = 0; x < WIDTH; x++)
 		if (column_at(row, x).violated)
@@ -183,7 +188,8 @@ static void put_page(FILE *out, const struct gn_replay_row *rows, size_t n, uint
 	        "allocated{fill:"
 	        "none;stroke:#234;stroke-width:1.5}.violated{stroke:#c22;stroke-width:1}.grid{"
 	        "stroke:#223;stroke-opacity:.12}text{"
-	        "font-size:10px;fill:#556}h2{font-"
+	        "font-size:10px;fill:#556;paint-order:stroke;stroke:#f6f7fa;stroke-width:3px}h2{"
+	        "font-"
 	        "size:1rem;"
 	        "margin:1.5rem 0 .3rem}</style><h1>What this policy would have done</h1>");
 	fprintf(out,
