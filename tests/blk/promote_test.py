@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from mirror_test import Dataplane, Load, Skip, prefix_of, program, wait_for
 
@@ -92,6 +93,7 @@ def goes_on(dataplane):
     load = Load(dataplane, 5)
     try:
         dataplane.wait_in_step()
+        time.sleep(1)
         load.finish()
     finally:
         load.kill()
