@@ -55,7 +55,10 @@
 	X(RevertShadow, gn_control_revert_shadow)                                                  \
 	X(VerifyVolume, gn_control_verify_volume)                                                  \
 	X(PromoteShadow, gn_control_promote_shadow)                                                \
-	X(ListAudit, gn_control_list_audit)
+	X(ListAudit, gn_control_list_audit)                                                        \
+	X(CreateNbdExport, gn_control_create_nbd_export)                                           \
+	X(DeleteNbdExport, gn_control_delete_nbd_export)                                           \
+	X(ListNbdExports, gn_control_list_nbd_exports)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

@@ -35,6 +35,9 @@ gn_channel_handler gn_control_create_shadow, gn_control_list_shadows, gn_control
 gn_channel_handler gn_control_list_volumes, gn_control_list_snapshots, gn_control_create_snapshot,
         gn_control_delete_snapshot, gn_control_export_snapshot, gn_control_revert_shadow,
         gn_control_verify_volume;
+/* exports.c */
+gn_channel_handler gn_control_create_nbd_export, gn_control_delete_nbd_export,
+        gn_control_list_nbd_exports;
 /* plans.c */
 gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
         gn_control_reject_plan;

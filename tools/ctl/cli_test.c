@@ -282,6 +282,16 @@ static const struct {
          {"VerifyVolume {\"name\":\"volumes/a\",\"repair\":true,\"bytes_per_s\":1048576"}},
         {"volume verify volumes/a --cancel",
          {"VerifyVolume {\"name\":\"volumes/a\"", "\"cancel\":true}\n"}},
+        {"export list", {"ListNbdExports {}\n"}},
+        {"export create web-1-vda",
+         {"CreateNbdExport {\"name\":\"exports/web-1-vda\",\"volume\":\"volumes/web-1-vda\"",
+          "\"read_only\":false"}},
+        {"export create volumes/web-1-vda --name b --as c --read-only --listen tcp://[::]:1 --tls "
+         "--client d --client e --connections 4",
+         {"{\"name\":\"exports/b\",\"volume\":\"volumes/web-1-vda\",\"export_name\":\"c\","
+          "\"listen\":\"tcp://[::]:1\",\"read_only\":true,\"tls\":true,\"clients\":[\"d\",\"e\"],"
+          "\"allow_plain_tcp\":false,\"max_connections\":4"}},
+        {"export delete b", {"DeleteNbdExport {\"name\":\"exports/b\"}\n"}},
         {"shadow list", {"ListShadows {}\n"}},
         {"shadow show web-1", {"GetShadow {\"name\":\"vms/web-1/shadow\"}\n"}},
         {"shadow update web-1 --stop",

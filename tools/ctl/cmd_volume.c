@@ -20,10 +20,15 @@ static const char *state_of(const Gnomon__V1__Volume *volume)
 	return (unsigned)s->state < 5 ? names[s->state] : "?";
 }
 
+static const char *store_of(const Gnomon__V1__Volume *volume)
+{
+	return volume->store_url[0] ? volume->store_url : volume->path;
+}
+
 static void print_list(const Gnomon__V1__VolumeList *list)
 {
-	static const char *const heads[] = {"VOLUME", "VM",      ">SIZE", "USED",
-	                                    "SHADOW", ">BEHIND", "PATH",  NULL};
+	static const char *const heads[] = {"VOLUME",  "VM",       ">SIZE", "USED", "SHADOW",
+	                                    ">BEHIND", ">EXPORTS", "STORE", NULL};
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
 
@@ -39,7 +44,8 @@ static void print_list(const Gnomon__V1__VolumeList *list)
 		             v->mirror_status ? gn_format_bytes(v->mirror_status->lag_bytes, text,
 		                                                sizeof text)
 		                              : "-");
-		gn_table_add(table, "%s", v->path);
+		gn_table_add(table, "%zu", v->n_exports);
+		gn_table_add(table, "%s", store_of(v));
 	}
 	gn_table_print(table);
 }
@@ -96,6 +102,14 @@ static void print_mirror(const Gnomon__V1__VolumeMirror *m, const Gnomon__V1__Vo
 	                (unsigned long long)s->resyncs);
 }
 
+static void print_store(const Gnomon__V1__VolumeStoreStatus *s)
+{
+	gn_output_field("", "%s%s%s; %llu reconnects, %llu requests given up",
+	                s->connected ? "connected" : "not connected", s->problem[0] ? ": " : "",
+	                s->problem, (unsigned long long)s->reconnects,
+	                (unsigned long long)s->given_up);
+}
+
 static void print_volume(const Gnomon__V1__Volume *v)
 {
 	char text[GN_FORMAT_SIZE];
@@ -103,7 +117,11 @@ static void print_volume(const Gnomon__V1__Volume *v)
 	gn_output_line("%s of %s, %s%s, %s", v->name, v->vm,
 	               gn_format_bytes(v->size_bytes, text, sizeof text),
 	               v->read_only ? ", read-only" : "", v->connected ? "in use" : "not in use");
-	gn_output_field("path", "%s", v->path);
+	gn_output_field("store", "%s", store_of(v));
+	if (v->store_status)
+		print_store(v->store_status);
+	for (size_t i = 0; i < v->n_exports; i++)
+		gn_output_field(i ? "" : "exports", "%s", v->exports[i]);
 	gn_output_field("socket", "%s", v->socket_path);
 	if (v->counters)
 		gn_output_field("requests", "%llu reads, %llu writes, %llu flushes, %llu errors",

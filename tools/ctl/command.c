@@ -46,6 +46,19 @@
 	"What is not named stays as it is.\n\n"                                                    \
 	"  gnomonctl shadow update web-1 --vcpus-ceiling 4\n"
 
+#define EXPORT_HELP                                                                                \
+	"  --read-only            beside the VM's disk; one that writes takes its place\n"         \
+	"  --listen ADDRESS       unix:///run/x.sock or tcp://ADDRESS:PORT; several exports may\n" \
+	"                         share one (default: a Unix socket of its own)\n"                 \
+	"  --as TEXT              the name that clients ask for (default: the export's)\n"         \
+	"  --tls                  only with a certificate of the operators' root\n"                \
+	"  --client NAME          ... and of this name (repeatable)\n"                             \
+	"  --plain-tcp            TCP without TLS: anybody who reaches the port may\n"             \
+	"  --connections N        at once, 1 to 64 (default: 16)\n"                                \
+	"  --name EXPORT          here (default: the volume's)\n\n"                                \
+	"  gnomonctl export create web-1-vda --read-only\n"                                        \
+	"  gnomonctl export create web-1-vda --listen tcp://[::]:10809 --tls --client backup\n"
+
 #define SESSION_OPTIONS "--direction --filter --truncate --sample"
 #define SHADOW_OPTIONS                                                                             \
 	"--start --vcpus --vcpus-step --vcpus-ceiling --memory --memory-step --memory-ceiling "    \
@@ -198,6 +211,13 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "Exit code 1: they differ, or parts could not be compared.\n\n"
          "  gnomonctl volume verify web-1-vda\n"
          "  gnomonctl volume verify web-1-vda --repair --rate 100MiB\n"},
+        {"export", "create", gn_ctl_export_create, "VOLUME [options]",
+         "--name --as --listen --read-only --tls --client --plain-tcp --connections",
+         "let NBD clients use a volume", EXPORT_HELP},
+        {"export", "list", gn_ctl_export_list, "", "", "volumes that NBD clients may use",
+         "  gnomonctl export list\n"},
+        {"export", "delete", gn_ctl_export_delete, "EXPORT", "",
+         "end an export and cut its clients off", "  gnomonctl export delete web-1-vda\n"},
         {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",
          "  gnomonctl mirror show web-1\n"},
         {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",
