@@ -70,7 +70,7 @@ static struct gn_blk *allocate(struct gn_worker *worker, const struct gn_blk_con
 	blk->worker = worker;
 	blk->n_queues = config->queues ? config->queues : 1;
 	blk->vid = -1;
-	blk->user_event_fd = -1;
+	blk->user_event_fd = blk->user_timer_fd = -1;
 	blk->is_reserved = config->is_reserved;
 	blk->is_stopped = true;
 	blk->waiting_end = &blk->waiting;
@@ -209,6 +209,7 @@ static void call_set_meter(void *arg)
 	order->blk->meter = order->meter;
 	for (unsigned i = 0; i < order->blk->n_queues; i++)
 		order->blk->queues[i].throttled_until = 0; /* ask the new one at once */
+	order->blk->users_throttled_until = 0;
 }
 
 void gn_blk_set_meter(struct gn_blk *blk, struct gn_disk_meter *meter)
@@ -223,7 +224,7 @@ static void call_read_stats(void *arg)
 	struct order *order = arg;
 	struct gn_blk_stats *stats = &order->blk->stats;
 
-	stats->in_flight = order->blk->n_taken;
+	stats->in_flight = order->blk->n_taken + order->blk->n_users_flying;
 	*order->stats = *stats;
 	if (order->take)
 		stats->queue_depth_max = order->blk->n_taken;

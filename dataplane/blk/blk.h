@@ -29,7 +29,11 @@ struct gn_disk_meter;
 
 /* Where a volume's writes go as well (volume/mirror.h). All strings are copied. */
 struct gn_blk_replica {
-	const char *shadow_path;  /* raw file, at least as large; must exist */
+	const char *shadow_path; /* raw file, at least as large; must exist */
+	/* Not NULL: an export of an NBD server instead, at least as large. 'depth' and the like in
+	 * it are the device's affair. No point is kept there during a resynchronisation, and its
+	 * lease is kept on this card: whoever serves it must let one client write. */
+	const struct gn_volume_nbd_config *shadow_remote;
 	const char *journal_path; /* made when it is not there: then all is copied first */
 	uint64_t journal_bytes;   /* of a new one; 0: 64 MiB */
 	enum gn_vmirror_mode mode;
@@ -76,8 +80,8 @@ bool gn_blk_remote_status(const struct gn_blk *blk, struct gn_volume_nbd_status 
 bool gn_blk_connected(const struct gn_blk *blk);
 
 /* The VM's disk meter, shared by its volumes on the same worker; NULL: no limit (the
- * default). Requests that exceed it wait in their ring. The meter must stay valid until
- * replaced; the change is complete when this returns. */
+ * default). Requests that exceed it wait in their ring, or at their user. The meter must stay valid
+ * until replaced; the change is complete when this returns. */
 void gn_blk_set_meter(struct gn_blk *blk, struct gn_disk_meter *meter);
 
 /* ---- users: other ways to the volume than the VM's rings (NBD exports) ---------- */
@@ -99,6 +103,7 @@ struct gn_blk_user_request {
 	struct gn_volume_request io;
 	struct gn_blk_user *user;
 	void (*done)(struct gn_blk_user_request *request, int error);
+	uint64_t taken_at; /* the device's */
 };
 
 /* -EROFS, or -EBUSY when somebody else writes, with a sentence. Control threads. */
@@ -112,8 +117,9 @@ void gn_blk_unreserve(struct gn_blk *blk);
 struct gn_worker *gn_blk_worker(const struct gn_blk *blk);
 const struct gn_volume *gn_blk_volume(const struct gn_blk *blk); /* sizes, 'file_fd' */
 
-/* On the worker. False: not now, try again in the next round. 'done' is called from a poll of
- * the worker, never from here. */
+/* On the worker. False: not now (the VM's meter included), try again in the next round, with the
+ * same request: the rest keeps its order. Counted as the rings' requests are. 'done' is called from
+ * a poll of the worker, never from here. */
 bool gn_blk_submit(struct gn_blk_user_request *request);
 
 /* ---- replica ----------------------------------------------------------------- */

@@ -81,10 +81,13 @@ struct gn_blk {
 
 	/* For users, polled while no front end is: see user.c. */
 	struct gn_pollable user_pollable;
-	bool user_is_added;      /* Owner: lcore */
-	bool holds_users;        /* Owner: lcore. The store is about to be another one */
-	unsigned n_users_flying; /* Owner: lcore. Their requests in the store */
-	int user_event_fd;       /* Owner: control; the store's, duplicated */
+	bool user_is_added;             /* Owner: lcore */
+	bool holds_users;               /* Owner: lcore. The store is about to be another one */
+	unsigned n_users_flying;        /* Owner: lcore. Their requests in the store */
+	int user_event_fd;              /* Owner: control; the store's, duplicated */
+	int user_timer_fd;              /* Owner: control */
+	uint64_t users_throttled_since; /* Owner: lcore, TSC; 0: not throttled */
+	uint64_t users_throttled_until;
 
 	/* Owner: control. */
 	unsigned n_users;
@@ -144,6 +147,11 @@ void gn_blk_run_users(struct gn_blk *blk);
 
 /* queue.c: a change of content has left the store. */
 void gn_blk_changed(struct gn_blk *blk);
+/* queue.c: counts what completed and what was waited for the meter; sets a timer of the lcore. */
+void gn_blk_count(struct gn_blk *blk, enum gn_blk_op op, uint64_t bytes, uint64_t taken_at,
+                  int error);
+void gn_blk_count_throttled(struct gn_blk *blk, uint64_t cycles);
+void gn_blk_set_timer(const struct gn_blk *blk, int timer_fd, uint64_t cycles);
 
 /* replicate.c; before the device listens, and after it has stopped. */
 void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *replica);

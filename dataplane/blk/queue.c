@@ -72,18 +72,27 @@ static uint8_t status_of(int error)
 	return error == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
-static void count(struct gn_blk *blk, const struct gn_blk_request *request, int error)
+static uint64_t us_of(const struct gn_blk *blk, uint64_t cycles)
 {
-	struct gn_blk_op_stats *stats = &blk->stats.op[request->op];
-	uint64_t cycles = rte_rdtsc() - request->taken_at;
+	return (uint64_t)((unsigned __int128)cycles * blk->us_per_cycle_q32 >> 32);
+}
+
+void gn_blk_count(struct gn_blk *blk, enum gn_blk_op op, uint64_t bytes, uint64_t taken_at,
+                  int error)
+{
+	struct gn_blk_op_stats *stats = &blk->stats.op[op];
 
 	stats->operations++;
 	if (likely(!error))
-		stats->bytes += request->io.length_bytes;
+		stats->bytes += bytes;
 	else
 		blk->stats.errors++;
-	gn_histogram_add(&stats->latency,
-	                 (uint64_t)((unsigned __int128)cycles * blk->us_per_cycle_q32 >> 32));
+	gn_histogram_add(&stats->latency, us_of(blk, rte_rdtsc() - taken_at));
+}
+
+void gn_blk_count_throttled(struct gn_blk *blk, uint64_t cycles)
+{
+	blk->stats.throttled_us += us_of(blk, cycles);
 }
 
 static bool changes_content(const struct gn_blk_request *request)
@@ -107,7 +116,7 @@ static void on_done(struct gn_volume_request *io, int error)
 
 	if (changes_content(request))
 		gn_blk_changed(blk);
-	count(blk, request, error);
+	gn_blk_count(blk, request->op, io->length_bytes, request->taken_at, error);
 	answer(request, status_of(error), read ? (uint32_t)io->length_bytes : 0);
 }
 
@@ -224,10 +233,7 @@ static bool admit(struct gn_blk_queue *queue, const struct gn_blk_plan *plan, ui
 		return false;
 	}
 	if (queue->throttled_since) {
-		uint64_t cycles = now - queue->throttled_since;
-
-		blk->stats.throttled_us +=
-		        (uint64_t)((unsigned __int128)cycles * blk->us_per_cycle_q32 >> 32);
+		gn_blk_count_throttled(blk, now - queue->throttled_since);
 		queue->throttled_since = 0;
 	}
 	return true;
@@ -383,13 +389,13 @@ unsigned gn_blk_poll(struct gn_pollable *pollable, uint64_t now)
 	return work;
 }
 
-static void set_timer(const struct gn_blk *blk, uint64_t cycles)
+void gn_blk_set_timer(const struct gn_blk *blk, int timer_fd, uint64_t cycles)
 {
-	uint64_t us = (uint64_t)((unsigned __int128)cycles * blk->us_per_cycle_q32 >> 32) + 1;
+	uint64_t us = us_of(blk, cycles) + 1;
 	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(us / 1000000),
 	                                       .tv_nsec = (long)(us % 1000000 * 1000)}};
 
-	timerfd_settime(blk->timer_fd, 0, &spec, NULL);
+	timerfd_settime(timer_fd, 0, &spec, NULL);
 }
 
 /* False when requests wait that could go on now. '*wake_in' becomes the earliest instant at
@@ -422,7 +428,7 @@ bool gn_blk_arm(struct gn_pollable *pollable)
 		if (blk->queues[i].runs && !arm_queue(&blk->queues[i], now, &wake_in))
 			return false;
 	if (wake_in != UINT64_MAX)
-		set_timer(blk, wake_in);
+		gn_blk_set_timer(blk, blk->timer_fd, wake_in);
 	return true;
 }
 

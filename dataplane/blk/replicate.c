@@ -26,13 +26,14 @@
 #define HURRIED_STOP_MS     2000u
 #define SHADOW_LOCK_WAIT_MS 5000u
 #define HOLD_LOOK_US        200u
+#define REMOTE_GIVE_UP_MS   8000u
 
 struct gn_blk_mirror {
 	struct gn_pollable pollable;
 	struct gn_blk *blk;
 	struct gn_vmirror *mirror;
 	struct gn_snapshots *snapshots;
-	char *shadow_path, *journal_path;
+	char *shadow_path, *journal_path; /* the first may be an address */
 	uint64_t token;
 	uint64_t holder; /* of the lease: this volume on this card */
 	int lease_fd;    /* holds the shadow's lock */
@@ -234,6 +235,22 @@ static int make_journal(const struct gn_blk_replica *config, struct gn_status *s
 	return err;
 }
 
+/* Requests that a lost link leaves behind must end before the shadow is tried again. */
+static int open_remote(const struct gn_blk *blk, const struct gn_volume_nbd_config *config,
+                       bool restores, struct gn_volume **out, struct gn_status *status)
+{
+	struct gn_volume_nbd_config remote = *config;
+
+	remote.depth = STORE_DEPTH;
+	remote.read_only = false;
+	remote.give_up_ms = REMOTE_GIVE_UP_MS;
+	remote.may_be_larger = true;
+	/* After a restart the VM's disk does not wait for the shadow's server. */
+	remote.size_bytes = restores ? blk->volume->size_bytes : 0;
+	remote.block_bytes = blk->volume->block_bytes;
+	return gn_volume_nbd_create(&remote, out, status);
+}
+
 static int open_store(const char *path, struct gn_volume **out, unsigned lock_wait_ms,
                       struct gn_status *status)
 {
@@ -271,10 +288,13 @@ static int make_mirror(struct gn_blk_mirror *replica, const struct gn_blk_replic
 	        .wall_us = wall_us,
 	};
 
-	replica->snapshots = gn_snapshots_create(config->shadow_path, shadow->file_fd);
-	if (!replica->snapshots)
-		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a mirror");
-	mirror.snapshots = gn_snapshots_ops(replica->snapshots);
+	if (!config->shadow_remote) {
+		replica->snapshots = gn_snapshots_create(config->shadow_path, shadow->file_fd);
+		if (!replica->snapshots)
+			return gn_status_set(status, GN_RESOURCE_EXHAUSTED,
+			                     "no memory for a mirror");
+		mirror.snapshots = gn_snapshots_ops(replica->snapshots);
+	}
 	return gn_vmirror_create(&mirror, &replica->mirror, status);
 }
 
@@ -295,23 +315,32 @@ static uint64_t holder_of(const struct gn_blk *blk, const struct gn_blk_replica 
 	return gn_journal_checksum(blk->name, strlen(blk->name), hash);
 }
 
+static const char *address_of(const struct gn_blk_replica *config)
+{
+	return config->shadow_remote ? config->shadow_remote->url : config->shadow_path;
+}
+
 static int fill(struct gn_blk_mirror *replica, const struct gn_blk_replica *config,
                 unsigned lock_wait_ms, struct gn_status *status)
 {
+	const char *leased = config->shadow_remote ? config->journal_path : config->shadow_path;
 	struct gn_volume *shadow = NULL, *journal = NULL;
 	int err;
 
-	replica->shadow_path = strdup(config->shadow_path);
+	replica->shadow_path = strdup(address_of(config));
 	replica->journal_path = strdup(config->journal_path);
 	replica->token = config->token;
 	if (!replica->shadow_path || !replica->journal_path)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a mirror");
 	replica->holder = holder_of(replica->blk, config);
-	err = gn_lease_file_attach(config->shadow_path, config->token, replica->holder,
-	                           lock_wait_ms, &replica->lease_fd, status);
+	err = gn_lease_file_attach(leased, config->token, replica->holder, lock_wait_ms,
+	                           &replica->lease_fd, status);
 	if (!err)
 		err = make_journal(config, status);
-	if (!err)
+	if (!err && config->shadow_remote)
+		err = open_remote(replica->blk, config->shadow_remote, lock_wait_ms != 0, &shadow,
+		                  status);
+	else if (!err)
 		err = open_store(config->shadow_path, &shadow, lock_wait_ms, status);
 	if (!err)
 		err = open_store(config->journal_path, &journal, lock_wait_ms, status);
@@ -424,7 +453,7 @@ int gn_blk_start_replica(struct gn_blk *blk, const struct gn_blk_replica *config
 			                     config->journal_path, strerror(errno));
 		return attach(blk, config, 0, status);
 	}
-	if (strcmp(blk->replica->shadow_path, config->shadow_path) != 0 ||
+	if (strcmp(blk->replica->shadow_path, address_of(config)) != 0 ||
 	    strcmp(blk->replica->journal_path, config->journal_path) != 0 ||
 	    blk->replica->token != config->token) {
 		gn_status_set(status, GN_ALREADY_EXISTS,
@@ -493,6 +522,8 @@ static int open_point(const struct gn_blk_mirror *replica, enum gn_vmirror_hold 
 {
 	char path[4096];
 
+	if (replica->shadow_path[0] != '/')
+		return -EOPNOTSUPP; /* at another server */
 	snprintf(path, sizeof path, "%s%s", replica->shadow_path,
 	         hold == GN_VMIRROR_HOLD_SNAPSHOT ? ".point" : "");
 	*fd = open(path, O_RDONLY | O_CLOEXEC);

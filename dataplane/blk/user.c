@@ -4,8 +4,11 @@
  * users' requests too; else a pollable of their own does. It watches a duplicate of the store's
  * descriptor, since epoll takes each only once. */
 #include <errno.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
+#include <rte_cycles.h>
 #include "dataplane/blk/device.h"
+#include "dataplane/meter/disk_meter.h"
 
 /* ---- on the lcore ------------------------------------------------------------ */
 
@@ -22,10 +25,29 @@ static unsigned poll_users(struct gn_pollable *pollable, uint64_t now)
 	return blk->is_added ? 0 : gn_volume_poll(blk->volume);
 }
 
+/* False: the time of those that wait for the meter has come. It is asked anew by whoever submits
+ * again, if there is still somebody. */
+static bool arm_meter(struct gn_blk *blk)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (!blk->users_throttled_since)
+		return true;
+	if (now < blk->users_throttled_until) {
+		gn_blk_set_timer(blk, blk->user_timer_fd, blk->users_throttled_until - now);
+		return true;
+	}
+	gn_blk_count_throttled(blk, now - blk->users_throttled_since);
+	blk->users_throttled_since = 0;
+	return false;
+}
+
 static bool arm_users(struct gn_pollable *pollable)
 {
-	const struct gn_blk *blk = device_of(pollable);
+	struct gn_blk *blk = device_of(pollable);
 
+	if (!arm_meter(blk))
+		return false;
 	return blk->is_added || !blk->volume->ops->arm || blk->volume->ops->arm(blk->volume);
 }
 
@@ -42,6 +64,58 @@ static bool changes_content(const struct gn_volume_request *io)
 	return io->op != GN_VOLUME_READ && io->op != GN_VOLUME_FLUSH;
 }
 
+static enum gn_blk_op kind_of(enum gn_volume_op op)
+{
+	switch (op) {
+	case GN_VOLUME_READ:
+		return GN_BLK_READ;
+	case GN_VOLUME_WRITE:
+		return GN_BLK_WRITE;
+	case GN_VOLUME_FLUSH:
+		return GN_BLK_FLUSH;
+	case GN_VOLUME_DISCARD:
+	case GN_VOLUME_WRITE_ZEROES:
+	case GN_VOLUME_WRITE_ZEROES_UNMAP:
+		break;
+	}
+	return GN_BLK_DISCARD;
+}
+
+/* Asks the VM's meter, which the rings ask too (queue.c). False: not now. */
+static bool admit(struct gn_blk *blk, const struct gn_volume_request *io, uint64_t now)
+{
+	uint64_t wait_cycles;
+
+	if (!blk->users_throttled_since && (!blk->meter || gn_disk_meter_unlimited(blk->meter)))
+		return true;
+	if (io->op != GN_VOLUME_READ && io->op != GN_VOLUME_WRITE)
+		return true;
+	if (blk->users_throttled_since && now < blk->users_throttled_until)
+		return false;
+	wait_cycles =
+	        blk->meter ? gn_disk_meter_take(blk->meter, now, (uint32_t)io->length_bytes) : 0;
+	if (wait_cycles) {
+		if (wait_cycles > blk->recheck_cycles)
+			wait_cycles = blk->recheck_cycles;
+		if (!blk->users_throttled_since)
+			blk->users_throttled_since = now;
+		blk->users_throttled_until = now + wait_cycles;
+		return false;
+	}
+	if (blk->users_throttled_since)
+		gn_blk_count_throttled(blk, now - blk->users_throttled_since);
+	blk->users_throttled_since = 0;
+	return true;
+}
+
+static void count_in(struct gn_blk *blk)
+{
+	uint64_t depth = ++blk->n_users_flying + blk->n_taken;
+
+	if (depth > blk->stats.queue_depth_max)
+		blk->stats.queue_depth_max = depth;
+}
+
 static void on_done(struct gn_volume_request *io, int error)
 {
 	struct gn_blk_user_request *request = (struct gn_blk_user_request *)io;
@@ -50,6 +124,7 @@ static void on_done(struct gn_volume_request *io, int error)
 	blk->n_users_flying--;
 	if (changes_content(io))
 		gn_blk_changed(blk);
+	gn_blk_count(blk, kind_of(io->op), io->length_bytes, request->taken_at, error);
 	request->done(request, error);
 }
 
@@ -58,16 +133,21 @@ bool gn_blk_submit(struct gn_blk_user_request *request)
 	struct gn_blk *blk = request->user->blk;
 	struct gn_volume_request *io = &request->io;
 	bool changes = changes_content(io);
+	uint64_t now = rte_rdtsc();
 
 	if (blk->holds_users || (changes && blk->holds_writes))
 		return false;
+	/* The meter is charged once, so only for what the store takes. */
+	if (blk->volume->n_in_flight >= blk->volume->depth || !admit(blk, io, now))
+		return false;
+	request->taken_at = now;
 	io->done = on_done;
 	blk->n_changing += changes;
 	if (gn_volume_submit(blk->volume, &io, 1) != 1) {
 		blk->n_changing -= changes;
 		return false;
 	}
-	blk->n_users_flying++;
+	count_in(blk);
 	return true;
 }
 
@@ -105,11 +185,13 @@ static void call_remove(void *arg)
 
 /* ---- control ----------------------------------------------------------------- */
 
-static void forget_event_fd(struct gn_blk *blk)
+static void forget_fds(struct gn_blk *blk)
 {
 	if (blk->user_event_fd >= 0)
 		close(blk->user_event_fd);
-	blk->user_event_fd = -1;
+	if (blk->user_timer_fd >= 0)
+		close(blk->user_timer_fd);
+	blk->user_event_fd = blk->user_timer_fd = -1;
 }
 
 void gn_blk_stop_users(struct gn_blk *blk)
@@ -125,7 +207,7 @@ void gn_blk_stop_users(struct gn_blk *blk)
 		usleep(1000);
 	}
 	gn_worker_call(blk->worker, call_remove, &order);
-	forget_event_fd(blk);
+	forget_fds(blk);
 }
 
 static int run_users(struct gn_blk *blk)
@@ -144,9 +226,15 @@ static int run_users(struct gn_blk *blk)
 		blk->user_pollable.fds[blk->user_pollable.n_fds++] = blk->user_event_fd;
 	else
 		blk->user_pollable.max_sleep_us = 1000;
-	gn_worker_call(blk->worker, call_add, &order);
+	blk->user_timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (blk->user_timer_fd >= 0)
+		blk->user_pollable.fds[blk->user_pollable.n_fds++] = blk->user_timer_fd;
+	if (blk->user_timer_fd < 0)
+		order.result = -errno;
+	else
+		gn_worker_call(blk->worker, call_add, &order);
 	if (order.result)
-		forget_event_fd(blk);
+		forget_fds(blk);
 	return order.result;
 }
 

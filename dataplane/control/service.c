@@ -77,6 +77,8 @@ static void view_port(const struct gn_dp_port *port, struct port_view *view)
 	view->port = port->port;
 }
 
+#define VIEW_EXPORTS_MAX 32u /* more are not shown with their volume, only in their own list */
+
 struct volume_view {
 	Gnomon__V1__Volume message;
 	Gnomon__V1__VolumeCounters counters;
@@ -86,7 +88,21 @@ struct volume_view {
 	Gnomon__V1__VolumeVerify__Range *range_list[GN_VERIFY_MAX_RANGES];
 	Gnomon__V1__VolumeStoreStatus store;
 	struct gn_volume_nbd_status remote;
+	char *exports[VIEW_EXPORTS_MAX];
 };
+
+static void view_exports(const struct gn_dataplane *dp, const struct gn_dp_volume *volume,
+                         struct volume_view *view)
+{
+	const struct gn_dp_export *export;
+	size_t n = 0;
+
+	LIST_FOREACH(export, &dp->exports, link)
+	if (export->volume == volume && n < VIEW_EXPORTS_MAX)
+		view->exports[n++] = export->spec->name;
+	view->message.exports = view->exports;
+	view->message.n_exports = n;
+}
 
 static void view_store(const struct gn_blk *blk, struct volume_view *view)
 {
@@ -169,7 +185,8 @@ static void view_verify(struct gn_blk *blk, struct volume_view *view)
 	view->mirror.verify = to;
 }
 
-static void view_volume(const struct gn_dp_volume *volume, struct volume_view *view)
+static void view_volume(const struct gn_dataplane *dp, const struct gn_dp_volume *volume,
+                        struct volume_view *view)
 {
 	struct gn_blk_stats stats;
 	Gnomon__V1__VolumeCounters *to = &view->counters;
@@ -186,6 +203,7 @@ static void view_volume(const struct gn_dp_volume *volume, struct volume_view *v
 		view->message.mirror_status = &view->mirror;
 	}
 	view_store(volume->blk, view);
+	view_exports(dp, volume, view);
 	to->reads = stats.op[GN_BLK_READ].operations;
 	to->writes = stats.op[GN_BLK_WRITE].operations;
 	to->flushes = stats.op[GN_BLK_FLUSH].operations;
@@ -411,7 +429,7 @@ static void create_volume(void *context, struct gn_channel_call *call,
 		gn_channel_fail(call, &status);
 		return;
 	}
-	view_volume(volume, &view);
+	view_volume(service->dp, volume, &view);
 	gn_channel_reply(call, &view.message.base);
 }
 
@@ -426,8 +444,8 @@ static void delete_volume(void *context, struct gn_channel_call *call,
 	answer_empty(call, err, &status);
 }
 
-static void answer_volume(struct gn_channel_call *call, int err, const struct gn_dp_volume *volume,
-                          const struct gn_status *status)
+static void answer_volume(const struct gn_service *service, struct gn_channel_call *call, int err,
+                          const struct gn_dp_volume *volume, const struct gn_status *status)
 {
 	struct volume_view view;
 
@@ -435,7 +453,7 @@ static void answer_volume(struct gn_channel_call *call, int err, const struct gn
 		gn_channel_fail(call, status);
 		return;
 	}
-	view_volume(volume, &view);
+	view_volume(service->dp, volume, &view);
 	gn_channel_reply(call, &view.message.base);
 }
 
@@ -451,7 +469,7 @@ static void update_volume_mirror(void *context, struct gn_channel_call *call,
 	int err;
 
 	err = gn_dp_volume_replicate(service->dp, request->name, request->mirror, &volume, &status);
-	answer_volume(call, err, volume, &status);
+	answer_volume(service, call, err, volume, &status);
 }
 
 static void fence_volume(void *context, struct gn_channel_call *call,
@@ -464,7 +482,7 @@ static void fence_volume(void *context, struct gn_channel_call *call,
 	struct gn_status status;
 	int err = gn_dp_volume_fence(service->dp, request->name, request->fenced, &volume, &status);
 
-	answer_volume(call, err, volume, &status);
+	answer_volume(service, call, err, volume, &status);
 }
 
 static void promote_volume(void *context, struct gn_channel_call *call,
@@ -476,7 +494,7 @@ static void promote_volume(void *context, struct gn_channel_call *call,
 	int err = gn_dp_volume_promote(
 	        service->dp, (const Gnomon__V1__PromoteVolumeRequest *)message, &volume, &status);
 
-	answer_volume(call, err, volume, &status);
+	answer_volume(service, call, err, volume, &status);
 }
 
 static void verify_volume(void *context, struct gn_channel_call *call,
@@ -502,7 +520,7 @@ static void verify_volume(void *context, struct gn_channel_call *call,
 		gn_channel_fail(call, &status);
 		return;
 	}
-	view_volume(volume, &view);
+	view_volume(service->dp, volume, &view);
 	gn_channel_reply(call, &view.message.base);
 }
 
@@ -524,7 +542,7 @@ static void list_volumes(void *context, struct gn_channel_call *call,
 		return;
 	}
 	LIST_FOREACH(volume, &service->dp->volumes, link)
-	view_volume(volume, &views[list.n_volumes++]);
+	view_volume(service->dp, volume, &views[list.n_volumes++]);
 	list.volumes = (Gnomon__V1__Volume **)messages;
 	gn_channel_reply(call, &list.base);
 	free(views);

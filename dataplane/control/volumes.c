@@ -31,7 +31,12 @@ static int check_mirror(const char *name, const Gnomon__V1__VolumeMirror *mirror
 		                     name, (int)mirror->mode);
 	if (mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
 		return 0;
-	if (mirror->shadow_path[0] != '/' ||
+	if (*mirror->shadow_url && *mirror->shadow_path)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume '%s': the mirror has both shadow_path and shadow_url; "
+		                     "give one",
+		                     name);
+	if ((!*mirror->shadow_url && mirror->shadow_path[0] != '/') ||
 	    (mirror->journal_path[0] && mirror->journal_path[0] != '/'))
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "volume '%s': the mirror's paths are '%.200s' and '%.200s'; "
@@ -91,6 +96,9 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
 	wanted->spec.mirror_status = NULL;
 	wanted->spec.store_status = NULL;
 	keep_outputs(dp, request->name, &wanted->spec);
+	wanted->spec.n_exports = 0;
+	wanted->spec.store_size_bytes = 0;
+	wanted->spec.store_block_bytes = 0;
 	if (wanted->spec.mirror &&
 	    wanted->spec.mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
 		wanted->spec.mirror = NULL;
@@ -103,17 +111,44 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
 	return err;
 }
 
-/* 'path' has room for the journal's, when the settings leave it to us. */
+/* An NBD server, with the certificate that the configuration names for such. */
+struct remote {
+	struct gn_volume_nbd_config config;
+	struct gn_channel_tls tls;
+};
+
+static void set_remote(const struct gn_dataplane *dp, const char *url, struct remote *remote)
+{
+	const struct gn_config_tls *files = dp->config->nbd_client_tls;
+
+	*remote = (struct remote){.config = {.url = url}};
+	if (!files)
+		return;
+	remote->tls = (struct gn_channel_tls){.ca_file = files->ca_file,
+	                                      .cert_file = files->cert_file,
+	                                      .key_file = files->key_file};
+	remote->config.tls = &remote->tls;
+}
+
+/* What a replica's settings point into. */
+struct replica_parts {
+	char journal[PATH_MAX]; /* when the settings leave it to us */
+	struct remote shadow;
+};
+
 static struct gn_blk_replica replica_of(const struct gn_dataplane *dp, const char *name,
-                                        const Gnomon__V1__VolumeMirror *mirror, char *path,
-                                        size_t size)
+                                        const Gnomon__V1__VolumeMirror *mirror,
+                                        struct replica_parts *parts)
 {
 	const char *base = name + strlen("volumes/");
 
-	snprintf(path, size, "%s/%s.journal", dp->config->state_dir, base);
+	snprintf(parts->journal, sizeof parts->journal, "%s/%s.journal", dp->config->state_dir,
+	         base);
+	set_remote(dp, mirror->shadow_url, &parts->shadow);
 	return (struct gn_blk_replica){
+	        .shadow_remote = *mirror->shadow_url ? &parts->shadow.config : NULL,
 	        .shadow_path = mirror->shadow_path,
-	        .journal_path = mirror->journal_path[0] ? mirror->journal_path : path,
+	        .journal_path = mirror->journal_path[0] ? mirror->journal_path : parts->journal,
 	        .journal_bytes = mirror->journal_bytes,
 	        .mode = mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__IN_STEP
 	                        ? GN_VMIRROR_IN_STEP
@@ -122,6 +157,19 @@ static struct gn_blk_replica replica_of(const struct gn_dataplane *dp, const cha
 	        .card = dp->config->state_dir,
 	        .resync_bytes_per_s = mirror->resync_bytes_per_s,
 	};
+}
+
+/* The size of a store that is elsewhere, for a start at which it cannot be reached. */
+static void remember(const struct gn_volume *store, Gnomon__V1__Volume *spec)
+{
+	spec->store_size_bytes = store->size_bytes;
+	spec->store_block_bytes = store->block_bytes;
+}
+
+static void recall(const Gnomon__V1__Volume *from, Gnomon__V1__Volume *to)
+{
+	to->store_size_bytes = from->store_size_bytes;
+	to->store_block_bytes = from->store_block_bytes;
 }
 
 static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
@@ -139,27 +187,22 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	        .is_reserved = gn_dp_export_awaited(dp, spec->name),
 	        .is_fenced = spec->fenced,
 	};
-	struct gn_channel_tls tls = {0};
-	struct gn_volume_nbd_config remote = {
-	        .url = spec->store_url,
-	        .answer_ms = spec->answer_ms,
-	        .give_up_ms = spec->give_up_ms,
-	        .write_through = spec->write_through,
-	};
+	struct replica_parts parts;
 	struct gn_blk_replica replica;
-	char journal[PATH_MAX];
+	struct remote remote;
 	int err;
 
-	if (dp->config->nbd_client_tls) {
-		tls = (struct gn_channel_tls){.ca_file = dp->config->nbd_client_tls->ca_file,
-		                              .cert_file = dp->config->nbd_client_tls->cert_file,
-		                              .key_file = dp->config->nbd_client_tls->key_file};
-		remote.tls = &tls;
+	if (*spec->store_url) {
+		set_remote(dp, spec->store_url, &remote);
+		remote.config.answer_ms = spec->answer_ms;
+		remote.config.give_up_ms = spec->give_up_ms;
+		remote.config.write_through = spec->write_through;
+		remote.config.size_bytes = spec->store_size_bytes;
+		remote.config.block_bytes = spec->store_block_bytes;
+		config.remote = &remote.config;
 	}
-	if (*spec->store_url)
-		config.remote = &remote;
 	if (spec->mirror) {
-		replica = replica_of(dp, spec->name, spec->mirror, journal, sizeof journal);
+		replica = replica_of(dp, spec->name, spec->mirror, &parts);
 		config.replica = &replica;
 	}
 	if (gn_ram_bind(spec->socket_path, spec->vm) != 0)
@@ -168,6 +211,8 @@ static int make_device(struct gn_dataplane *dp, struct gn_dp_volume *volume,
 	err = gn_blk_create(volume->vm->volume_worker, &config, &volume->blk, status);
 	if (err)
 		return err;
+	if (*spec->store_url)
+		remember(gn_blk_volume(volume->blk), volume->spec);
 	gn_blk_set_meter(volume->blk, &volume->vm->disk_meter);
 	return spec->fenced ? 0 : gn_dp_socket_chown(dp, spec->socket_path, status);
 }
@@ -226,6 +271,8 @@ int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *reque
 
 	if (err)
 		return err;
+	/* From our own record: then its server is not waited for. */
+	recall(volume ? volume->spec : !dp->saving ? request : &wanted.spec, &wanted.spec);
 	if (volume && !gn_message_equal(&volume->spec->base, &wanted.spec.base))
 		return gn_status_set(status, GN_ALREADY_EXISTS,
 		                     "volume '%s' exists with other settings; delete it first",
@@ -252,12 +299,12 @@ int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *reque
 static int apply_mirror(struct gn_dataplane *dp, struct gn_dp_volume *volume,
                         const Gnomon__V1__VolumeMirror *mirror, struct gn_status *status)
 {
+	struct replica_parts parts;
 	struct gn_blk_replica replica;
-	char journal[PATH_MAX];
 
 	if (mirror->mode == GNOMON__V1__VOLUME_MIRROR__MODE__OFF)
 		return gn_blk_stop_replica(volume->blk, status);
-	replica = replica_of(dp, volume->spec->name, mirror, journal, sizeof journal);
+	replica = replica_of(dp, volume->spec->name, mirror, &parts);
 	return gn_blk_start_replica(volume->blk, &replica, status);
 }
 

@@ -132,9 +132,15 @@ static const char *text_of(int error)
 	}
 }
 
+static bool changes_content(const struct gn_nbd_slot *slot)
+{
+	return slot->io.io.op != GN_VOLUME_READ && slot->io.io.op != GN_VOLUME_FLUSH;
+}
+
 static void to_store(struct gn_nbd_slot *slot)
 {
 	slot->in_store = true;
+	slot->conn->n_changing += changes_content(slot);
 	gn_nbd_slots_put(&slot->conn->export->waiting, slot);
 }
 
@@ -269,12 +275,20 @@ static void on_io_done(struct gn_blk_user_request *request, int error)
 	struct gn_nbd_slot *slot = (struct gn_nbd_slot *)request;
 
 	slot->in_store = false;
+	slot->conn->n_changing -= changes_content(slot);
 	if (slot->conn->is_closing)
 		forget(slot);
 	else if (error)
 		fail(slot, error);
 	else
 		succeed(slot);
+}
+
+void gn_nbd_conn_withdraw(struct gn_nbd_slot *slot)
+{
+	slot->in_store = false;
+	slot->conn->n_changing -= changes_content(slot);
+	forget(slot);
 }
 
 void gn_nbd_conn_extents(struct gn_nbd_slot *slot)
@@ -655,6 +669,11 @@ void gn_nbd_conn_completed(struct gn_nbd_op *op, int result)
 	}
 }
 
+bool gn_nbd_conn_leaves_changes(const struct gn_nbd_conn *conn)
+{
+	return (conn->is_leaving || conn->is_closing) && conn->n_changing;
+}
+
 unsigned gn_nbd_conn_progress(struct gn_nbd_conn *conn)
 {
 	unsigned work = 0;
@@ -713,6 +732,7 @@ struct gn_nbd_conn *gn_nbd_conn_make(struct gn_nbd_export *export, int fd, bool 
 	conn->limits = (struct gn_nbd_limits){
 	        .size_bytes = export->size_bytes,
 	        .block_bytes = export->block_bytes,
+	        .chunk_bytes = GN_NBD_PIECE_MAX,
 	        .read_only = export->read_only,
 	        .structured = structured,
 	        .allocation = allocation,

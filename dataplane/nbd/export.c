@@ -33,6 +33,21 @@ static unsigned reap(struct gn_nbd_export *export)
 	return n;
 }
 
+/* A client that lost its connection sends what was not answered again over a new one. The store
+ * must not do the old copy of a write after the new one, nor after what came behind that. */
+static bool must_wait(const struct gn_nbd_export *export, struct gn_nbd_conn *conn)
+{
+	const struct gn_nbd_conn *other;
+
+	if (!conn->is_new || conn->is_closing)
+		return false;
+	LIST_FOREACH(other, &export->conns, link)
+	if (gn_nbd_conn_leaves_changes(other))
+		return true;
+	conn->is_new = false;
+	return false;
+}
+
 static unsigned progress_all(struct gn_nbd_export *export)
 {
 	struct gn_nbd_conn *conn, *next;
@@ -40,6 +55,8 @@ static unsigned progress_all(struct gn_nbd_export *export)
 
 	for (conn = LIST_FIRST(&export->conns); conn; conn = next) {
 		next = LIST_NEXT(conn, link);
+		if (must_wait(export, conn))
+			continue;
 		work += gn_nbd_conn_progress(conn);
 		if (!gn_nbd_conn_is_dead(conn))
 			continue;
@@ -54,8 +71,14 @@ static unsigned submit_waiting(struct gn_nbd_export *export)
 {
 	unsigned n = 0;
 
-	while (export->waiting.first && gn_blk_submit(&export->waiting.first->io)) {
+	while (export->waiting.first) {
+		struct gn_nbd_slot *slot = export->waiting.first;
+
+		if (!slot->conn->is_closing && !gn_blk_submit(&slot->io))
+			break;
 		gn_nbd_slots_take(&export->waiting);
+		if (slot->conn->is_closing)
+			gn_nbd_conn_withdraw(slot);
 		n++;
 	}
 	return n;
@@ -112,6 +135,7 @@ static void call_adopt(void *arg)
 {
 	struct order *order = arg;
 
+	order->conn->is_new = true;
 	LIST_INSERT_HEAD(&order->export->conns, order->conn, link);
 	order->export->stats.connections++;
 	order->export->stats.connections_total++;

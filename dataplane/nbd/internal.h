@@ -95,8 +95,10 @@ struct gn_nbd_conn {
 	struct msghdr message;
 	struct iovec iov[GN_NBD_BATCH_IOV];
 
-	bool is_leaving; /* nothing more is received; answers still go out */
-	bool is_closing; /* the socket is dead, or to be cut */
+	bool is_new;         /* waits until what others left behind has ended */
+	unsigned n_changing; /* requests at the store, or waiting for it, that change content */
+	bool is_leaving;     /* nothing more is received; answers still go out */
+	bool is_closing;     /* the socket is dead, or to be cut */
 	bool has_shut_down;
 	struct gn_nbd_arena arena;
 	uint8_t *arena_memory; /* GN_NBD_ARENA_SIZE, mapped */
@@ -200,6 +202,10 @@ void gn_nbd_conn_free(struct gn_nbd_conn *conn);
 void gn_nbd_conn_completed(struct gn_nbd_op *op, int result);
 unsigned gn_nbd_conn_progress(struct gn_nbd_conn *conn);
 void gn_nbd_conn_cut(struct gn_nbd_conn *conn);
+/* It has ended for its client, and the store has still to do what it was told. */
+bool gn_nbd_conn_leaves_changes(const struct gn_nbd_conn *conn);
+/* A request of a closing connection that the store has not got yet. */
+void gn_nbd_conn_withdraw(struct gn_nbd_slot *slot);
 /* The kernel and the store have nothing of it any more. */
 bool gn_nbd_conn_is_dead(const struct gn_nbd_conn *conn);
 /* The answer of the extents' thread is in the slot's page. */

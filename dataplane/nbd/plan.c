@@ -60,6 +60,8 @@ static void check(const struct gn_nbd_limits *limits, const struct gn_nbd_reques
 		refuse(plan, GN_NBD_EINVAL, "no metadata context was negotiated");
 	else if (command->nature & HAS_DATA && request->length_bytes > GN_NBD_PAYLOAD_MAX)
 		refuse(plan, GN_NBD_EOVERFLOW, "more than 32 MiB at once");
+	else if (request->flags & GN_NBD_FLAG_DF && request->length_bytes > limits->chunk_bytes)
+		refuse(plan, GN_NBD_EOVERFLOW, "more at once than fits in one chunk");
 	else if (command->nature & HAS_RANGE && !is_inside(limits, request))
 		refuse(plan, command->nature & READS ? GN_NBD_EINVAL : GN_NBD_ENOSPC,
 		       "beyond the end of the export");
@@ -89,7 +91,6 @@ void gn_nbd_plan(const struct gn_nbd_limits *limits, const struct gn_nbd_request
 	}
 	plan->fua = request->flags & GN_NBD_FLAG_FUA;
 	plan->fast_only = request->flags & GN_NBD_FLAG_FAST_ZERO;
-	plan->is_indivisible = request->flags & GN_NBD_FLAG_DF;
 	plan->one_extent = request->flags & GN_NBD_FLAG_REQ_ONE;
 	if (plan->kind == GN_NBD_PLAN_ZEROES_UNMAP && request->flags & GN_NBD_FLAG_NO_HOLE)
 		plan->kind = GN_NBD_PLAN_ZEROES;

@@ -7,6 +7,7 @@
 struct gn_nbd_limits {
 	uint64_t size_bytes;
 	uint32_t block_bytes; /* offsets and lengths must be multiples */
+	uint32_t chunk_bytes; /* most data in one chunk of an answer */
 	bool read_only;
 	bool structured; /* negotiated, as the next */
 	bool allocation;
@@ -31,9 +32,8 @@ struct gn_nbd_plan {
 	const char *message;    /* with 'error', for people */
 	uint32_t payload_bytes; /* that follow the request; of a write that is refused, too */
 	bool fua;
-	bool fast_only;      /* zeroes: fail rather than write them */
-	bool is_indivisible; /* read: one chunk */
-	bool one_extent;     /* status */
+	bool fast_only;  /* zeroes: fail rather than write them */
+	bool one_extent; /* status */
 };
 
 void gn_nbd_plan(const struct gn_nbd_limits *limits, const struct gn_nbd_request *request,

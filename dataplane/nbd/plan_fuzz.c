@@ -7,7 +7,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct gn_nbd_limits limits = {.size_bytes = 1 << 20, .block_bytes = 512};
+	struct gn_nbd_limits limits = {
+	        .size_bytes = 1 << 20, .block_bytes = 512, .chunk_bytes = 1 << 16};
 	struct gn_nbd_request request;
 	struct gn_nbd_plan plan;
 

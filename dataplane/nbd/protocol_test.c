@@ -237,6 +237,10 @@ static void test_plans(void **state)
 	} cases[] = {
 	        {GN_NBD_CMD_READ, 0, 0, 4096, true, GN_NBD_PLAN_READ, 0},
 	        {GN_NBD_CMD_READ, GN_NBD_FLAG_DF, 0, 4096, false, GN_NBD_PLAN_READ, 0},
+	        {GN_NBD_CMD_READ, GN_NBD_FLAG_DF, 0, 256 << 10, false, GN_NBD_PLAN_READ, 0},
+	        {GN_NBD_CMD_READ, GN_NBD_FLAG_DF, 0, 512 << 10, false, GN_NBD_PLAN_ANSWER,
+	         GN_NBD_EOVERFLOW},
+	        {GN_NBD_CMD_READ, 0, 0, 512 << 10, false, GN_NBD_PLAN_READ, 0},
 	        {GN_NBD_CMD_READ, 0, (1 << 20) - 512, 1024, false, GN_NBD_PLAN_ANSWER,
 	         GN_NBD_EINVAL},
 	        {GN_NBD_CMD_READ, 0, UINT64_MAX - 511, 512, false, GN_NBD_PLAN_ANSWER,
@@ -268,6 +272,7 @@ static void test_plans(void **state)
 	for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct gn_nbd_limits limits = {.size_bytes = 1 << 20,
 		                               .block_bytes = 512,
+		                               .chunk_bytes = 256 << 10,
 		                               .read_only = cases[i].read_only,
 		                               .structured = true,
 		                               .allocation = true};

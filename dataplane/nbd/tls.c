@@ -12,9 +12,11 @@
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
 #include "dataplane/nbd/io.h"
+#include "firmware/core/clock.h"
 #include "proto/tlsfiles.h"
 
 #define PUMP_SIZE 65536u
+#define LAST_MS   5000u /* for the last bytes of a connection that is over, to be taken */
 
 struct gn_nbd_tls_config {
 	mbedtls_ssl_config ssl;
@@ -268,6 +270,7 @@ struct pump {
 	struct gn_nbd_tls *tls;
 	int plain_fd;
 	bool has_failed;
+	uint64_t until_us;              /* 0: the plain side goes on */
 	short tls_events, plain_events; /* what to wait for */
 	struct flow in;                 /* from TLS */
 	struct flow out;                /* to TLS */
@@ -302,6 +305,14 @@ static bool read_tls(struct pump *pump)
 	return n > 0 || flow->is_over;
 }
 
+/* 'n' bytes of the flow have gone. */
+static void advance(struct flow *flow, size_t n)
+{
+	flow->start += n;
+	if (flow->start == flow->end)
+		flow->start = flow->end = 0;
+}
+
 static bool write_plain(struct pump *pump)
 {
 	struct flow *flow = &pump->in;
@@ -311,16 +322,13 @@ static bool write_plain(struct pump *pump)
 		return false;
 	n = send(pump->plain_fd, flow->data + flow->start, flow->end - flow->start,
 	         MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n > 0)
+		advance(flow, (size_t)n);
+	else if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		pump->plain_events |= POLLOUT;
-	else if (n <= 0)
+	else
 		pump->has_failed = true;
-	if (n <= 0)
-		return false;
-	flow->start += (size_t)n;
-	if (flow->start == flow->end)
-		flow->start = flow->end = 0;
-	return true;
+	return n > 0;
 }
 
 static bool read_plain(struct pump *pump)
@@ -348,14 +356,25 @@ static bool write_tls(struct pump *pump)
 	if (!flow->end)
 		return false;
 	n = mbedtls_ssl_write(&pump->tls->ssl, flow->data + flow->start, flow->end - flow->start);
-	if (n <= 0 && !want(pump, n))
+	if (n > 0)
+		advance(flow, (size_t)n);
+	else if (!want(pump, n))
 		pump->has_failed = true;
-	if (n <= 0)
-		return false;
-	flow->start += (size_t)n;
-	if (flow->start == flow->end)
-		flow->start = flow->end = 0;
-	return true;
+	return n > 0;
+}
+
+/* How long to wait, for poll(): a peer that takes nothing must not keep the thread. */
+static int patience_ms(struct pump *pump)
+{
+	uint64_t now_us = gn_clock_monotonic_us();
+
+	if (!pump->out.is_over)
+		return -1;
+	if (!pump->until_us)
+		pump->until_us = now_us + LAST_MS * 1000;
+	if (now_us >= pump->until_us)
+		pump->has_failed = true;
+	return pump->has_failed ? 0 : (int)((pump->until_us - now_us + 999) / 1000);
 }
 
 static void rest(struct pump *pump)
@@ -367,7 +386,7 @@ static void rest(struct pump *pump)
 	for (unsigned i = 0; i < 2; i++)
 		if (!fds[i].events)
 			fds[i].fd = -1;
-	if (poll(fds, 2, -1) < 0 && errno != EINTR)
+	if (poll(fds, 2, patience_ms(pump)) < 0 && errno != EINTR)
 		pump->has_failed = true;
 }
 

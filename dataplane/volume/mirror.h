@@ -33,7 +33,8 @@ enum gn_vmirror_mode {
 };
 
 /* Keeps the shadow's content as it is now, atomically: the former snapshot stays until the
- * new one is durable. Calls come from the lcore and must not wait. */
+ * new one is durable. Calls come from the lcore and must not wait. All NULL: the shadow's store
+ * keeps none, and then there is no consistent point while it is resynchronised. */
 struct gn_vmirror_snapshots {
 	int (*start)(void *context);
 	int (*poll)(void *context); /* 1: durable, 0: not yet, or a negative errno */

@@ -16,7 +16,7 @@ bool gn_vmirror_shadow_is_quiet(const struct gn_vmirror *m)
 void gn_vmirror_shadow_failed(struct gn_vmirror *m, int error)
 {
 	m->error = error;
-	m->reason = GN_REPLICA_SHADOW;
+	m->reason = m->shadow->is_unreachable ? GN_REPLICA_LINK : GN_REPLICA_SHADOW;
 	m->retry_at_us = m->now_us + m->config.retry_us;
 	gn_vmirror_event(m, GN_REPLICA_SHADOW_FAILED);
 }
@@ -295,9 +295,17 @@ static void flush_shadow(struct gn_vmirror *m)
 	m->flush_busy = gn_volume_submit(m->shadow, &io, 1) == 1;
 }
 
+/* Also with nothing to do: who looks at the state must learn that there is no link. */
+static bool waits_for_shadow(const struct gn_vmirror *m)
+{
+	bool is_used = gn_replica_applies(m->phase) || gn_replica_copies(m->phase);
+
+	return m->shadow->n_in_flight || (is_used && m->shadow->is_unreachable);
+}
+
 void gn_vmirror_apply(struct gn_vmirror *m)
 {
-	if (m->shadow->n_in_flight && m->now_us - m->shadow_us > m->config.patience_us) {
+	if (waits_for_shadow(m) && m->now_us - m->shadow_us > m->config.patience_us) {
 		m->shadow_us = m->now_us;
 		gn_vmirror_shadow_failed(m, -ETIMEDOUT);
 	}

@@ -29,6 +29,21 @@ static void copy_journaled(struct gn_vmirror *m)
 			gn_vmirror_mark_copy(m, i, i + 1);
 }
 
+static bool keeps_points(const struct gn_vmirror *m)
+{
+	return m->config.snapshots.start;
+}
+
+/* The shadow stops being a consistent point. */
+static void leave_point(struct gn_vmirror *m)
+{
+	m->point = GN_JOURNAL_POINT_SNAPSHOT;
+	if (keeps_points(m))
+		return;
+	m->point = GN_JOURNAL_POINT_NONE;
+	m->point_wall_us = 0;
+}
+
 static void want_super(struct gn_vmirror *m)
 {
 	m->super_wanted = true;
@@ -49,7 +64,7 @@ static void enter(struct gn_vmirror *m, enum gn_replica_phase from)
 	switch (m->phase) {
 	case GN_REPLICA_MARKING:
 		if (from == GN_REPLICA_SNAPSHOT)
-			m->point = GN_JOURNAL_POINT_SNAPSHOT;
+			leave_point(m);
 		want_super(m);
 		break;
 	case GN_REPLICA_COPYING:
@@ -83,7 +98,7 @@ static void enter(struct gn_vmirror *m, enum gn_replica_phase from)
 		want_super(m);
 		break;
 	case GN_REPLICA_LIVE:
-		if (from == GN_REPLICA_SETTLING)
+		if (from == GN_REPLICA_SETTLING && keeps_points(m))
 			m->config.snapshots.drop(m->config.snapshots.context);
 		m->apply_end = UINT64_MAX;
 		m->reason = GN_REPLICA_FINE;
@@ -134,7 +149,9 @@ static void retry(struct gn_vmirror *m)
 	bool waits = m->phase == GN_REPLICA_LOST || m->phase == GN_REPLICA_RETRYING ||
 	             m->phase == GN_REPLICA_BROKEN || m->phase == GN_REPLICA_HALTED;
 
-	if (!waits || m->now_us < m->retry_at_us || !gn_vmirror_shadow_is_quiet(m))
+	/* One that is elsewhere is tried when there is a link: the volume sees to that. */
+	if (!waits || m->now_us < m->retry_at_us || !gn_vmirror_shadow_is_quiet(m) ||
+	    (m->phase != GN_REPLICA_LOST && m->shadow->is_unreachable))
 		return;
 	if (m->phase == GN_REPLICA_RETRYING || m->phase == GN_REPLICA_BROKEN) {
 		if (m->apply_next > m->applied_before)
@@ -148,11 +165,11 @@ static void retry(struct gn_vmirror *m)
 static void take_snapshot(struct gn_vmirror *m)
 {
 	struct gn_vmirror_snapshots *snapshots = &m->config.snapshots;
-	int result = 0;
+	int result = keeps_points(m) ? 0 : 1;
 
 	if (m->phase != GN_REPLICA_SNAPSHOT || m->now_us < m->retry_at_us)
 		return;
-	if (!m->snapshot_runs)
+	if (!result && !m->snapshot_runs)
 		result = snapshots->start(snapshots->context);
 	if (!result) {
 		m->snapshot_runs = true;

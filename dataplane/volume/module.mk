@@ -2,7 +2,7 @@ volume.src := $(addprefix dataplane/volume/,file.c mirror.c mirror_request.c mir
 	mirror_store.c mirror_apply.c mirror_verify.c verify.c snapshot.c \
 	lease_file.c journal.c bitmap.c lease.c replica.c) dataplane/uring/uring.c
 # '=': the NBD client's sources are declared later.
-nbd_store.src = $(addprefix dataplane/volume/,nbd.c nbd_link.c) $(nbd_client.src) \
+nbd_store.src = $(addprefix dataplane/volume/,nbd.c nbd_connection.c nbd_send.c nbd_answer.c nbd_link.c) $(nbd_client.src) \
 	$(nbd_transport.src) dataplane/nbd/plan.c proto/tlsfiles.c
 PURE += $(addprefix dataplane/volume/,journal.c bitmap.c lease.c replica.c verify.c)
 URING_LIBS := -luring

@@ -35,11 +35,17 @@ struct gn_volume_nbd_config {
 	unsigned answer_ms;               /* 0: GN_VOLUME_NBD_ANSWER_MS */
 	unsigned give_up_ms;              /* 0: GN_VOLUME_NBD_GIVE_UP_MS */
 	const struct gn_channel_tls *tls; /* for nbds:// */
+	/* Known from before: the server is not waited for, and requests wait for it as after a
+	 * loss. An export of another size, unless it 'may_be_larger', or with larger blocks
+	 * is left alone when it comes. 0: unknown. */
+	uint64_t size_bytes;
+	uint32_t block_bytes; /* with it */
+	bool may_be_larger;
 };
 
-/* Connects once, to learn the size. Errors, with a sentence in 'status': -EINVAL (url),
- * -ECONNREFUSED and the like, -EACCES (TLS), -EROFS, -EPROTO (the server talks nonsense or
- * refuses), -ETIMEDOUT. */
+/* Connects once, to learn the size, unless that is given. Errors, with a sentence in 'status':
+ * -EINVAL (url), -ECONNREFUSED and the like, -EACCES (TLS), -EROFS, -EPROTO (the server talks
+ * nonsense or refuses), -ETIMEDOUT. */
 int gn_volume_nbd_create(const struct gn_volume_nbd_config *config, struct gn_volume **out,
                          struct gn_status *status);
 

@@ -31,8 +31,12 @@ struct gn_nbd_link {
 	struct gn_nbd_uri uri; /* immutable, as the next */
 	char *url;
 	bool read_only;
+	uint64_t size_bytes;  /* 0: any */
+	uint32_t block_bytes; /* with it */
+	bool may_be_larger;
 	struct gn_nbd_tls_config *tls_config;
-	struct gn_nbd_dial_answer answer;
+	struct gn_nbd_dial_answer
+	        answer; /* Owner: the thread, until the first connection is there */
 	int notify_fd, wake_fd;
 
 	pthread_t thread;
@@ -185,6 +189,30 @@ static int negotiate(struct talk *talk, struct gn_status *status)
 	}
 }
 
+static bool is_size(const struct gn_nbd_link *link, const struct gn_nbd_dial_answer *answer)
+{
+	return answer->size_bytes == link->size_bytes ||
+	       (link->may_be_larger && answer->size_bytes > link->size_bytes);
+}
+
+/* The first of one whose size is known from before. */
+static int compare_first(const struct gn_nbd_link *link, const struct gn_nbd_dial_answer *answer,
+                         struct gn_status *status)
+{
+	if (!link->size_bytes ||
+	    (is_size(link, answer) && answer->min_block_bytes <= link->block_bytes &&
+	     answer->max_block_bytes >= link->block_bytes))
+		return 0;
+	gn_status_set(
+	        status, GN_FAILED_PRECONDITION,
+	        "'%.200s' has %llu bytes in blocks of %u, and should have %llu%s in blocks of "
+	        "%u; it is left alone",
+	        link->url, (unsigned long long)answer->size_bytes, answer->min_block_bytes,
+	        (unsigned long long)link->size_bytes, link->may_be_larger ? " or more" : "",
+	        link->block_bytes);
+	return -EPROTO;
+}
+
 /* A server that came back with another disk must not get this one's writes. */
 static int compare(struct gn_nbd_link *link, const struct gn_nbd_dial_answer *answer,
                    struct gn_status *status)
@@ -197,11 +225,12 @@ static int compare(struct gn_nbd_link *link, const struct gn_nbd_dial_answer *an
 		              link->url);
 		return -EROFS;
 	}
-	if (!first->flags ||
-	    (answer->size_bytes == first->size_bytes && answer->flags == first->flags &&
-	     answer->structured == first->structured &&
-	     answer->min_block_bytes <= first->min_block_bytes &&
-	     answer->max_block_bytes >= first->max_block_bytes))
+	if (!first->flags)
+		return compare_first(link, answer, status);
+	if (answer->size_bytes == first->size_bytes && answer->flags == first->flags &&
+	    answer->structured == first->structured &&
+	    answer->min_block_bytes <= first->min_block_bytes &&
+	    answer->max_block_bytes >= first->max_block_bytes)
 		return 0;
 	gn_status_set(status, GN_FAILED_PRECONDITION,
 	              "'%.200s' came back as another export (%llu bytes, before: %llu); it is left "
@@ -416,10 +445,16 @@ int gn_nbd_link_create(const struct gn_volume_nbd_config *config, int notify_fd,
 	link->wake_fd = NOBODY;
 	link->notify_fd = notify_fd;
 	link->read_only = config->read_only;
+	link->size_bytes = config->size_bytes;
+	link->block_bytes = config->block_bytes;
+	link->may_be_larger = config->may_be_larger;
 	atomic_store(&link->fresh_fd, NOBODY);
 	atomic_store(&link->old_fd, NOBODY);
 	err = set_up(link, config, status);
-	if (!err) {
+	if (!err && config->size_bytes) {
+		snprintf(link->problem, sizeof link->problem, "it has not been reached yet");
+		atomic_store(&link->wanted, true);
+	} else if (!err) {
 		int fd = make_connection(link, status);
 
 		atomic_store(&link->fresh_fd, fd < 0 ? NOBODY : fd);

@@ -10,14 +10,16 @@
 
 struct gn_nbd_link;
 
-/* Makes the first connection, which is in the mailbox then. 'notify_fd' (an eventfd, borrowed) is
- * written when there is one, and up to four times a second when gn_nbd_link_watch() asked. */
+/* Makes the first connection, which is in the mailbox then, or begins to try when the size is
+ * known. 'notify_fd' (an eventfd, borrowed) is written when there is one, and up to four times a
+ * second when gn_nbd_link_watch() asked. */
 int gn_nbd_link_create(const struct gn_volume_nbd_config *config, int notify_fd,
                        struct gn_nbd_link **out, struct gn_status *status);
 /* The last connection's descriptor, if the lcore still has it, is the caller's to close first. */
 void gn_nbd_link_destroy(struct gn_nbd_link *link);
 
-/* What the first connection's server granted; a later one that grants less is not taken. */
+/* What the first connection's server granted; a later one that grants less is not taken. For
+ * whoever has taken a connection. */
 const struct gn_nbd_dial_answer *gn_nbd_link_answer(const struct gn_nbd_link *link);
 
 /* On the lcore. take: the connected socket, or -1: none yet. ask: closes 'old_fd' (-1: none) and

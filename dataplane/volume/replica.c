@@ -101,6 +101,7 @@ const char *gn_replica_reason_text(enum gn_replica_reason reason)
 	        [GN_REPLICA_SNAPSHOTS] = "no snapshot of the shadow can be taken",
 	        [GN_REPLICA_LEASE] = "another writer holds the shadow's lease",
 	        [GN_REPLICA_RESTARTED] = "writes were on their way when the dataplane ended",
+	        [GN_REPLICA_LINK] = "the shadow's server cannot be reached",
 	};
 
 	return texts[reason];

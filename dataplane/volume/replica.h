@@ -83,6 +83,7 @@ enum gn_replica_reason {
 	GN_REPLICA_SNAPSHOTS,    /* no snapshot of the shadow could be taken */
 	GN_REPLICA_LEASE,
 	GN_REPLICA_RESTARTED, /* writes may have been on their way when the last run ended */
+	GN_REPLICA_LINK,      /* the shadow is elsewhere and cannot be reached */
 };
 
 /* What follows; the same phase where the event means nothing to it. */

@@ -81,6 +81,7 @@ struct gn_volume {
 	unsigned depth;       /* most requests that can be in flight */
 	unsigned n_in_flight; /* submitted and not done */
 	bool is_direct;       /* bypasses the page cache (file store) */
+	bool is_unreachable;  /* Owner: lcore. The store is elsewhere and there is no link now */
 };
 
 /* Opens 'path', a raw file or a block device that exists, and locks it: two volumes, or a

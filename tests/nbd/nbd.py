@@ -1,9 +1,10 @@
-"""What the NBD tests share: a dataplane of their own with exports, clients, TAP."""
+"""What the NBD tests share: a dataplane of their own with exports, clients, TAP, a raw client."""
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -159,6 +160,125 @@ class Dataplane:
                 if line.startswith("VmRSS"):
                     return int(line.split()[1])
         return 0
+
+
+class Remote:
+    """A remote server on a Unix socket, to be killed and started again."""
+
+    def __init__(self, dataplane, *command):
+        self.socket = dataplane.path("remote.sock")
+        self.image = dataplane.path("remote.raw")
+        self.command = [word.format(socket=self.socket, image=self.image) for word in command]
+        self.process = None
+        if not os.path.exists(self.image):
+            with open(self.image, "wb") as file:
+                file.truncate(32 * MIB)
+
+    def start(self):
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(self.socket) or self.process.poll(), 10, "the remote server")
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def end(self, number=signal.SIGKILL):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.send_signal(signal.SIGCONT)
+            self.process.wait(timeout=10)
+
+    def __exit__(self, *_):
+        self.end()
+
+    def address(self):
+        return f"nbd+unix:///?socket={self.socket}"
+
+
+def qemu_nbd(dataplane):
+    need("qemu-nbd")
+    return Remote(dataplane, "qemu-nbd", "-k", "{socket}", "-f", "raw", "-t", "-e", "8", "{image}")
+
+
+def nbdkit(dataplane, *words):
+    need("nbdkit")
+    return Remote(dataplane, "nbdkit", "-f", "-U", "{socket}", *words)
+
+
+OPTION = b"IHAVEOPT"
+GO, LIST, ABORT, STRUCTURED = 7, 3, 2, 8
+READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZEROES, STATUS = range(8)
+
+
+class Client:
+    """A raw client on a Unix socket; negotiates as far as it is told to."""
+
+    def __init__(self, path, transmission=True, structured=False, export=b""):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(path)
+        assert self.get(16) == b"NBDMAGIC" + OPTION
+        self.get(2)
+        if not transmission:
+            return
+        self.put(struct.pack(">I", 3))
+        if structured:
+            self.option(STRUCTURED)
+            assert self.reply()[0] == 1
+        self.option(GO, struct.pack(">I", len(export)) + export + b"\0\0")
+        while True:
+            kind, data = self.reply()
+            assert not kind >> 31, data
+            if kind == 1:
+                break
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def put(self, data):
+        self.socket.sendall(data)
+
+    def get(self, size):
+        data = b""
+        while len(data) < size:
+            part = self.socket.recv(size - len(data))
+            if not part:
+                raise ConnectionError("closed")
+            data += part
+        return data
+
+    def option(self, number, data=b""):
+        self.put(OPTION + struct.pack(">II", number, len(data)) + data)
+
+    def reply(self):
+        magic, _, kind, size = struct.unpack(">QIII", self.get(20))
+        assert magic == 0x3e889045565a9
+        return kind, self.get(size)
+
+    def request(self, command, offset=0, length=0, data=b"", cookie=1, flags=0):
+        self.put(struct.pack(">IHHQQI", 0x25609513, flags, command, cookie, offset, length) + data)
+
+    def simple(self):
+        magic, error, cookie = struct.unpack(">IIQ", self.get(16))
+        assert magic == 0x67446698
+        return error, cookie
+
+    def is_cut(self):
+        """The server closes within the time limit, whatever it still says."""
+        try:
+            while self.socket.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+        except TimeoutError:
+            return False
+        return True
 
 
 def main(tests):

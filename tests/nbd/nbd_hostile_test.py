@@ -6,80 +6,8 @@ import struct
 import time
 
 import nbd
-from nbd import MIB, Dataplane, need, qemu_io, wait_for
-
-OPTION = b"IHAVEOPT"
-GO, LIST, ABORT, STRUCTURED = 7, 3, 2, 8
-READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZEROES, STATUS = range(8)
-
-
-class Client:
-    """A raw client on a Unix socket; negotiates as far as it is told to."""
-
-    def __init__(self, path, transmission=True, structured=False, export=b""):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
-        self.socket.connect(path)
-        assert self.get(16) == b"NBDMAGIC" + OPTION
-        self.get(2)
-        if not transmission:
-            return
-        self.put(struct.pack(">I", 3))
-        if structured:
-            self.option(STRUCTURED)
-            assert self.reply()[0] == 1
-        self.option(GO, struct.pack(">I", len(export)) + export + b"\0\0")
-        while True:
-            kind, data = self.reply()
-            assert not kind >> 31, data
-            if kind == 1:
-                break
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def put(self, data):
-        self.socket.sendall(data)
-
-    def get(self, size):
-        data = b""
-        while len(data) < size:
-            part = self.socket.recv(size - len(data))
-            if not part:
-                raise ConnectionError("closed")
-            data += part
-        return data
-
-    def option(self, number, data=b""):
-        self.put(OPTION + struct.pack(">II", number, len(data)) + data)
-
-    def reply(self):
-        magic, _, kind, size = struct.unpack(">QIII", self.get(20))
-        assert magic == 0x3e889045565a9
-        return kind, self.get(size)
-
-    def request(self, command, offset=0, length=0, data=b"", cookie=1, flags=0):
-        self.put(struct.pack(">IHHQQI", 0x25609513, flags, command, cookie, offset, length) + data)
-
-    def simple(self):
-        magic, error, cookie = struct.unpack(">IIQ", self.get(16))
-        assert magic == 0x67446698
-        return error, cookie
-
-    def is_cut(self):
-        """The server closes within the time limit, whatever it still says."""
-        try:
-            while self.socket.recv(65536):
-                pass
-        except ConnectionError:
-            pass
-        except TimeoutError:
-            return False
-        return True
-
+from nbd import (ABORT, CACHE, DISC, FLUSH, GO, LIST, MIB, OPTION, READ,
+                 STATUS, TRIM, WRITE, ZEROES, Client, Dataplane, need, qemu_io, wait_for)
 
 class Setting:
     def __enter__(self):

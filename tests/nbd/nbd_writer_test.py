@@ -136,6 +136,31 @@ def test_copy():
         ends_well(fio)
 
 
+def test_meter():
+    """The VM's disk limits hold for its exports, and their requests are counted as the VM's."""
+    with Dataplane() as dataplane:
+        dataplane.volume("a", SIZE)
+        uri = dataplane.export("a")
+        dataplane.call("UpdateMeter", "vm=vms/a", "disk_operations=100")
+        begin = time.monotonic()
+        run("fio", "--name=v", "--ioengine=nbd", f"--uri={uri}", "--rw=randwrite", "--bs=4k", "--size=4M",
+            "--number_ios=300", "--iodepth=8")
+        # 10 are the burst. A slow machine only takes longer.
+        assert time.monotonic() - begin >= 2.8
+        counters = dataplane.call("ListVolumes")["volumes"][0]["counters"]
+        assert int(counters["writes"]) == 300 and int(counters["write_bytes"]) == 300 * 4096, counters
+        # A limit of next to nothing, lifted: who waits goes on at once. Two clients wait behind one meter.
+        dataplane.call("UpdateMeter", "vm=vms/a", "disk_bytes=4096")
+        waiting = [subprocess.Popen(["qemu-io", "-f", "raw", "-c", f"write -P 5 {n}M 1M", "-c", f"write -P 6 {n}M 64k",
+                                     "-c", f"read -P 6 {n}M 64k", uri], stdout=subprocess.PIPE) for n in (1, 2)]
+        time.sleep(1.5)
+        assert all(process.poll() is None for process in waiting)
+        dataplane.call("UpdateMeter", "vm=vms/a")
+        for process in waiting:
+            output = process.communicate(timeout=20)[0]
+            assert process.returncode == 0 and b"failed" not in output, output
+
+
 def test_many():
     """Exports of several volumes, each with several clients, deleted under load."""
     need("nbdcopy")
@@ -162,4 +187,4 @@ def test_many():
 
 
 if __name__ == "__main__":
-    nbd.main([test_disk_first, test_export_first, test_mirror, test_copy, test_many])
+    nbd.main([test_disk_first, test_export_first, test_mirror, test_copy, test_meter, test_many])
