@@ -1,5 +1,5 @@
-/* nbd_answer.c - what an NBD volume's server says. Nothing of it is trusted: an answer must be for a
- * request that waits, and its data within what was asked for. */
+/* nbd_answer.c - what an NBD volume's server says. Nothing of it is trusted: an answer must be for
+ * a request that waits, and its data within what was asked for. */
 #include "dataplane/volume/nbd_internal.h"
 
 #include <string.h>

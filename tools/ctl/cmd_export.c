@@ -32,9 +32,8 @@ static const char *who(const Gnomon__V1__NbdExport *e)
 
 static void print_exports(Gnomon__V1__NbdExport *const *exports, size_t n)
 {
-	static const char *const heads[] = {"EXPORT",   "VOLUME",   "MAY",  ">CLIENTS",
-	                                    ">READ",    ">WRITTEN", "FOR",  "AT",
-	                                    NULL};
+	static const char *const heads[] = {"EXPORT",   "VOLUME", "MAY", ">CLIENTS", ">READ",
+	                                    ">WRITTEN", "FOR",    "AT",  NULL};
 	const Gnomon__V1__NbdExportCounters none = GNOMON__V1__NBD_EXPORT_COUNTERS__INIT;
 	struct gn_table *table = gn_table_create(heads);
 	char text[GN_FORMAT_SIZE];
