@@ -316,8 +316,8 @@ static void make_alerts(struct gnomond *g)
 	gn_watch_init(&g->watch, g->brain, g->alerts);
 }
 
-/* Signed with the key that the card shows to operators; a card without one (only sockets of its own)
- * keeps an unsigned log. */
+/* Signed with the key that the card shows to operators; a card without one (only sockets of its
+ * own) keeps an unsigned log. */
 static int make_audit(struct gnomond *g, struct gn_status *status)
 {
 	const struct gn_config_endpoint *control = g->config->control;
@@ -336,10 +336,9 @@ static int make_audit(struct gnomond *g, struct gn_status *status)
 static int make_service(struct gnomond *g, struct gn_status *status)
 {
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
-	const struct gn_control_parts parts = {g->brain,     g->runner,    g->shadows,
-	                                       g->snapshots, g->reconcile, &g->view,
-	                                       g->shim,      g->dataplane, g->alerts,
-	                                       g->mover,     g->audit};
+	const struct gn_control_parts parts = {g->brain,     g->runner, g->shadows, g->snapshots,
+	                                       g->reconcile, &g->view,  g->shim,    g->dataplane,
+	                                       g->alerts,    g->mover,  g->audit};
 	const struct gn_config *c = g->config;
 	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
 	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);

@@ -792,10 +792,11 @@ static void cancel_clone(struct clone_job *job)
 
 /* In the order of the service's methods in dataplane.proto. */
 static gn_channel_handler *const handlers[] = {
-        get_status,    create_port,   delete_port,  list_ports,    create_volume,
-        delete_volume, list_volumes,  clone_volume, create_mirror, update_mirror,
-        delete_mirror, list_mirrors,  update_meter, list_meters,   update_volume_mirror,
-        create_export, delete_export, list_exports, verify_volume, fence_volume, promote_volume,
+        get_status,     create_port,   delete_port,  list_ports,    create_volume,
+        delete_volume,  list_volumes,  clone_volume, create_mirror, update_mirror,
+        delete_mirror,  list_mirrors,  update_meter, list_meters,   update_volume_mirror,
+        create_export,  delete_export, list_exports, verify_volume, fence_volume,
+        promote_volume,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

@@ -11,11 +11,6 @@
 #define AGAIN_US        (10 * SECOND_US) /* between two attempts to have a disk follow again */
 #define LINK_US         (5 * SECOND_US)  /* a dataplane that is silent for so long is lost */
 
-struct gn_shadow_turn {
-	uint64_t again_us;                 /* monotonic: not before */
-	char told[GN_STATUS_MESSAGE_SIZE]; /* why the last attempt failed; empty: it did not */
-};
-
 /* One attempt that is not answered yet. */
 struct attempt {
 	struct gn_shadows *shadows;

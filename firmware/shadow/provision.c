@@ -485,10 +485,13 @@ int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow 
 
 void gn_shadows_promoted(struct gn_shadow_record *record)
 {
+	size_t i;
+
 	if (!record)
 		return;
 	record->message->token = gn_store_next(record->shadows->brain->store, "lease");
-	record->again_us = 0;
+	for (i = 0; i < record->n_turns; i++)
+		record->turns[i].again_us = 0;
 	gn_shadows_store(record);
 }
 

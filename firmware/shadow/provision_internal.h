@@ -18,6 +18,12 @@ struct gn_shadows {
 	bool closing;
 };
 
+/* When a disk may be made to follow again; one per disk, at record->turns. */
+struct gn_shadow_turn {
+	uint64_t again_us;                 /* monotonic: not before */
+	char told[GN_STATUS_MESSAGE_SIZE]; /* why the last attempt failed; empty: it did not */
+};
+
 /* Does or undoes 'record->shadow.step', item; answers by gn_shadows_answer(), now or later. */
 void gn_shadow_do(struct gn_shadow_record *record, struct gn_time now);
 void gn_shadow_undo(struct gn_shadow_record *record, struct gn_time now);

@@ -93,8 +93,8 @@ static void answer(unsigned index, struct gn_channel_call *call, const ProtobufC
 ALL(HANDLER)
 #define NAME(n) handle_##n,
 static gn_channel_handler *const handlers[N_METHODS] = {ALL(NAME)};
-static const struct gn_channel_service service = {
-        .descriptor = &gnomon__v1__control__descriptor, .handlers = handlers};
+static const struct gn_channel_service service = {.descriptor = &gnomon__v1__control__descriptor,
+                                                  .handlers = handlers};
 
 static unsigned index_of(const char *method)
 {

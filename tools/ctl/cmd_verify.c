@@ -22,7 +22,8 @@ static const Gnomon__V1__VolumeVerify *verify_of(const Gnomon__V1__Volume *volum
 static void print_progress(const Gnomon__V1__VolumeVerify *v)
 {
 	if (v && v->size_bytes && isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%3u %% compared", (unsigned)(v->done_bytes / (v->size_bytes / 100 + 1)));
+		fprintf(stderr, "\r%3u %% compared",
+		        (unsigned)(v->done_bytes / (v->size_bytes / 100 + 1)));
 }
 
 static bool is_other(const Gnomon__V1__VolumeVerify *v, uint64_t number)
@@ -50,20 +51,23 @@ static void print_result(const char *name, const Gnomon__V1__VolumeVerify *v)
 		gn_output_line("%s and its shadow are equal, %s", name,
 		               gn_format_bytes(v->size_bytes, a, sizeof a));
 	if (v->differing_bytes)
-		gn_output_line("%s and its shadow differ in %" PRIu64 " bytes, %" PRIu64 " repaired", name,
-		               v->differing_bytes, v->repaired_bytes);
+		gn_output_line("%s and its shadow differ in %" PRIu64 " bytes, %" PRIu64
+		               " repaired",
+		               name, v->differing_bytes, v->repaired_bytes);
 	for (size_t i = 0; i < v->n_ranges; i++)
-		gn_output_field("differs", "%" PRIu64 " bytes from %" PRIu64, v->ranges[i]->length_bytes,
-		                v->ranges[i]->offset_bytes);
+		gn_output_field("differs", "%" PRIu64 " bytes from %" PRIu64,
+		                v->ranges[i]->length_bytes, v->ranges[i]->offset_bytes);
 	if (v->unsettled_bytes)
 		gn_output_field("unknown", "%" PRIu64 " bytes that are rewritten all the time",
 		                v->unsettled_bytes);
 	if (v->primary_unreadable_bytes)
-		gn_output_field("unknown", "%" PRIu64 " bytes that the volume's own store cannot read",
+		gn_output_field("unknown",
+		                "%" PRIu64 " bytes that the volume's own store cannot read",
 		                v->primary_unreadable_bytes);
 	if (v->shadow_unreadable_bytes)
-		gn_output_field("unknown", "%" PRIu64 " bytes that the shadow's store cannot read; "
-		                           "--repair writes them again",
+		gn_output_field("unknown",
+		                "%" PRIu64 " bytes that the shadow's store cannot read; "
+		                "--repair writes them again",
 		                v->shadow_unreadable_bytes);
 }
 
@@ -131,7 +135,8 @@ int gn_ctl_volume_verify(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 	only_starts |= request.cancel;
 	if (only_starts && !gn_ctl_print_json(ctl, &volume->base))
 		gn_output_line("%s: %s; 'gnomonctl volume show %s' tells more", name,
-		               request.cancel ? "no comparison goes on" : "being compared with its shadow",
+		               request.cancel ? "no comparison goes on"
+		                              : "being compared with its shadow",
 		               word);
 	gn_ctl_free(&volume->base);
 	return only_starts ? GN_CTL_OK : await(ctl, name, number);

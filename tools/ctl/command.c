@@ -127,7 +127,8 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl hazard web-1\n"},
         {"audit", "verify", gn_ctl_audit_verify, "", "",
          "search the audit log for altered, removed or moved entries",
-         "Checks every entry and every signature of the card here, on this machine; says where the\n"
+         "Checks every entry and every signature of the card here, on this machine; says where "
+         "the\n"
          "log was tampered with. Exit status 1 when it was.\n\n  gnomonctl audit verify\n"},
         {"audit", "show", gn_ctl_audit_show, "[--last N]", "--last",
          "who or which forecast ordered what", "  gnomonctl audit show --last 100\n"},
