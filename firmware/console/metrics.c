@@ -159,7 +159,7 @@ static void print_forecast(const char *name, const char *vm, const Gnomon__V1__F
 		fputs(name, out);
 		label(out, true, "vm", vm);
 		label(out, false, "horizon_seconds", horizon);
-		label(out, false, "quantile", quantiles[q]);
+		label(out, false, "forecast_quantile", quantiles[q]);
 		put_resource(out, unit, values[q]);
 	}
 }
