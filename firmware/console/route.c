@@ -54,8 +54,6 @@ const struct gn_route gn_routes[] = {
         {"POST", "/vms/{}/shadow/snapshots/{}:revert", "RevertShadow", "name",
          "vms/{}/shadow/snapshots/{}", NULL, false, GN_ROLE_OPERATOR,
          "Makes the shadow's disks the snapshot's; it follows no more"},
-        {"GET", "/snapshots", "ListSnapshots", NULL, NULL, NULL, false, GN_ROLE_VIEWER,
-         "All shadows' snapshots"},
         {"GET", "/volumes", "ListVolumes", NULL, NULL, NULL, false, GN_ROLE_VIEWER, "The volumes"},
         {"GET", "/mirrors", "ListMirrors", NULL, NULL, NULL, false, GN_ROLE_VIEWER,
          "The mirror sessions"},
