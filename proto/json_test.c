@@ -109,7 +109,7 @@ static void test_zeroes_are_present_and_messages_absent(void **state)
 	Gnomon__V1__Status result = GNOMON__V1__STATUS__INIT;
 
 	check(&action.base, "{\"kind\":\"KIND_UNSPECIFIED\",\"vm\":\"\",\"from\":0,\"to\":0,"
-	                    "\"command_id\":\"\",\"at_us\":0}\n");
+	                    "\"command_id\":\"\",\"at_us\":0,\"done_us\":0}\n");
 	action.kind = GNOMON__V1__ACTION__KIND__SET_MEMORY;
 	action.from = -1;
 	action.to = INT64_MAX;
@@ -118,7 +118,7 @@ static void test_zeroes_are_present_and_messages_absent(void **state)
 	check(&action.base, "{\"kind\":\"SET_MEMORY\",\"vm\":\"\",\"from\":-1,"
 	                    "\"to\":9223372036854775807,\"command_id\":\"\","
 	                    "\"result\":{\"code\":\"OK\",\"message\":\"\"},"
-	                    "\"at_us\":1.8446744073709552e19}\n");
+	                    "\"at_us\":1.8446744073709552e19,\"done_us\":0}\n");
 }
 
 static void test_unknown_enum(void **state)

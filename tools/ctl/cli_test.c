@@ -237,9 +237,10 @@ static const struct {
         {"vm create web-1 --nic net0,vlan=10,queues=2 --nic net1 --disk "
          "vda,path=/vm/a.raw,ro,queues=4",
          {"CreateVm {\"name\":\"vms/web-1\",\"nics\":[{\"name\":\"net0\",\"vlan\":10,"
-          "\"queues\":2},{\"name\":\"net1\",\"vlan\":0,\"queues\":0}],",
+          "\"queues\":2,\"device\":\"\"},{\"name\":\"net1\",\"vlan\":0,\"queues\":0,"
+          "\"device\":\"\"}],",
           "\"disks\":[{\"name\":\"vda\",\"path\":\"/vm/a.raw\",\"read_only\":true,"
-          "\"queues\":4}]}\n"}},
+          "\"queues\":4,\"nbd_listen\":\"\"}]}\n"}},
         {"vm delete web-1", {"DeleteVm {\"name\":\"vms/web-1\"}\n"}},
         {"forecast web-1", {"GetForecast {\"name\":\"vms/web-1\"}\n"}},
         {"history web-1 network-rx --last 10min --points 7",
@@ -407,7 +408,7 @@ static void test_usage(void **state)
 	        {"", "a command is missing"},
 	        {"frobnicate", "there is no command 'frobnicate'"},
 	        {"vm",
-	         "'vm' needs a verb: list, show, top, create, delete, export-state, import-state, "
+	         "'vm' needs a verb: list, show, top, calls, create, delete, export-state, import-state, "
 	         "threads or observe"},
 	        {"vm frobnicate", "'frobnicate' cannot be done with 'vm'"},
 	        {"vm show", "the name of a VM is missing"},
@@ -420,7 +421,7 @@ static void test_usage(void **state)
 	         "is too long: names have at most 128 bytes"},
 	        {"vm create a --nic vlan=5", "--nic needs a name first"},
 	        {"vm create a --nic net0,vlan=4095", "a number of at most 4094"},
-	        {"vm create a --nic net0,speed=5", "'speed=5' is neither"},
+	        {"vm create a --nic net0,speed=5", "'speed=5' is none of"},
 	        {"vm create a --disk vda", "--disk needs a name and a file"},
 	        {"vm create a --disk path=/x", "--disk needs a name and a file"},
 	        {"vm create a --nic", "--nic needs a value"},
