@@ -169,7 +169,7 @@ async function shadows(page) {
 async function audit(page) {
   await view(page, "audit", "Audit");
   const orders = page.getByRole("table", { name: "Audit log" });
-  await seen(orders.getByRole("row", { name: /console: admin.*ApprovePlan.*OK/ }));
+  await seen(orders.getByRole("row", { name: /console: admin.*ApprovePlan.*ok/ }));
   await page.getByRole("button", { name: "Verify" }).click();
   await seen(page.getByText(/The chain is whole/));
   check(true, "the audit log names who approved, and its chain is whole");
