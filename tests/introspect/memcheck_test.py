@@ -19,9 +19,9 @@ MUTATIONS = 400
 BTF, BTF_SIZE = 0x100000 + 0x60000, 0x40000  # in the made-up memory: tests/introspect/image.h
 
 
-def mutate(directory, count):
+def mutate(directory, count, seed):
     """Words of the type information overwritten: its header, its records, its strings."""
-    rng = random.Random(7)
+    rng = random.Random(seed)
     wild = (0, 1, 0xffffffff, 0x7fffffff, 0x80000000, 0xffffffffffffffff, 0x0400000004000000)
     for number in range(count):
         data = bytes([rng.randrange(3)])
@@ -39,7 +39,7 @@ def main():
         print("ok 1 - memcheck # SKIP valgrind is not installed or gn-introspect-replay not built")
         return 0
     with tempfile.TemporaryDirectory(prefix="gnm-") as directory:
-        mutate(directory, MUTATIONS)
+        mutate(directory, MUTATIONS, 7)
         files = sorted(glob.glob(f"{CORPUS}/*")) + sorted(glob.glob(f"{directory}/*"))
         done = subprocess.run(["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full",
                                "--errors-for-leak-kinds=definite", replay, *files],
