@@ -54,7 +54,7 @@ def body(steps):
         devbox.ctl("shadow", "create", "web-1")
         drive(steps, devbox)
         steps.check(devbox.vcpus("web-2") == 2, "libvirt has what was approved on the page")
-        saved = devbox.ctl("policy", "show", "web-2")
+        saved = devbox.ctl("policy", "get", "web-2")
         cpu = [r for r in saved["resources"] if r["resource"] == "CPU"][0]
         steps.check(saved["mode"] == "ENFORCE" and cpu["maximum"] == 2000, "gnomond has the policy of the page", saved)
         told = subprocess.run(devbox.ctl_command("audit", "verify"), capture_output=True, text=True, timeout=60)
