@@ -20,6 +20,7 @@ void gn_autoreg_regressors(const struct gn_history *history, const struct gn_nor
 {
 	int64_t newest = gn_history_at(history, lag);
 	int32_t place = history->exact_next - 1 - (int32_t)lag;
+	const int32_t *exact = history->exact;
 
 	x[0] = 1 << 12;
 	x[1] = gn_norm_q12(norm, newest - norm->mean);
@@ -29,9 +30,14 @@ void gn_autoreg_regressors(const struct gn_history *history, const struct gn_nor
 		return;
 	}
 	place += place < 0 ? GN_HISTORY_EXACT : 0;
+	if (place >= GN_AUTOREG_N) { /* mostly the ring's end does not lie between */
+		for (uint32_t i = 2; i < GN_AUTOREG_N; i++)
+			x[i] = gn_norm_q12(norm, newest - exact[place + 1 - (int32_t)i]);
+		return;
+	}
 	for (uint32_t i = 2; i < GN_AUTOREG_N; i++) {
 		place += place ? -1 : GN_HISTORY_EXACT - 1;
-		x[i] = gn_norm_q12(norm, newest - history->exact[place]);
+		x[i] = gn_norm_q12(norm, newest - exact[place]);
 	}
 }
 

@@ -12,7 +12,7 @@
 #include "firmware/predict/history.h"
 #include "firmware/predict/rls.h"
 
-#define GN_AUTOREG_N         10
+#define GN_AUTOREG_N         GN_RLS_LARGE
 #define GN_AUTOREG_HORIZONS  4
 #define GN_AUTOREG_RING      24
 #define GN_AUTOREG_SHIFT_MAX 16
@@ -37,8 +37,7 @@ struct gn_autoreg {
 static inline int32_t gn_norm_q12(const struct gn_norm *norm, int64_t difference)
 {
 	/* |difference| <= 2^27, inverse <= 2^32 */
-	return gn_clamp32((difference * norm->inverse_sd_q36) >> 24, -GN_RLS_LIMIT_Q12,
-	                  GN_RLS_LIMIT_Q12);
+	return (int32_t)gn_within64((difference * norm->inverse_sd_q36) >> 24, GN_RLS_LIMIT_Q12);
 }
 
 void gn_autoreg_init(struct gn_autoreg *ar);

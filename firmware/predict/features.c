@@ -15,7 +15,7 @@ struct scale {
 
 static uint16_t feature_of(int64_t value)
 {
-	return (uint16_t)(GN_FEATURES_ZERO + gn_clamp64(value, -LIMIT, LIMIT));
+	return (uint16_t)(GN_FEATURES_ZERO + gn_within64(value, LIMIT));
 }
 
 static uint16_t relative(const struct scale *scale, int64_t value)
@@ -141,9 +141,10 @@ static int32_t window_max(const struct gn_history *history, uint32_t lag)
 	if (first >= GN_HISTORY_EXACT && first + n <= history->n && first + n <= GN_HISTORY_SIZE) {
 		uint16_t packed = 0; /* small floats order like their values */
 
-		for (; n > 0; n--, place--) {
-			place += place < 0 ? GN_HISTORY_SIZE : 0;
+		place += place < 0 ? GN_HISTORY_SIZE : 0;
+		for (; n > 0; n--) {
 			packed = history->packed[place] > packed ? history->packed[place] : packed;
+			place += place ? -1 : GN_HISTORY_SIZE - 1;
 		}
 		return (int32_t)gn_small_unpack(packed);
 	}
@@ -176,7 +177,7 @@ static uint16_t *add_experts(uint16_t *f, const struct scale *scale,
 
 /* The levels of the last hours and days, and what the time of day and the rhythm say. */
 static uint16_t *add_levels(uint16_t *f, const struct scale *scale, const struct gn_predict *p,
-                            uint32_t horizon)
+                            const struct gn_echo *echo, uint32_t horizon)
 {
 	const struct gn_recent *recent = &p->recent;
 	const struct gn_history *past = &p->history;
@@ -191,41 +192,46 @@ static uint16_t *add_levels(uint16_t *f, const struct scale *scale, const struct
 	*f++ = relative(scale, p->fast_q5 >> 5);
 	*f++ = relative(scale, p->slow_q5 >> 5);
 	*f++ = relative(scale, rhythm_max);
-	*f++ = relative(scale, gn_history_at(past, rhythm_lag + rhythm));
-	*f++ = relative(scale, gn_history_at(past, day_lag));
+	*f++ = relative(scale, echo->rhythm_twice);
+	*f++ = relative(scale, echo->day);
 	*f++ = relative(scale, day_lag == rhythm_lag ? rhythm_max : window_max(past, day_lag));
-	*f++ = relative(scale, gn_panel_profile(p, 0, horizon));
+	*f++ = relative(scale, echo->profile);
 	*f++ = relative(scale, gn_history_at(past, day_lag + day));
 	*f++ = relative(scale, (int64_t)gn_small_unpack(recent->high[high]));
 	*f++ = relative(scale, p->peak);
 	return f;
 }
 
-/* Ratios, as differences of logarithms in Q8. */
+/* A difference of logarithms, which are 0..2^16 in Q10, or a share in Q16: never beyond LIMIT. */
+static uint16_t ratio_of(int32_t ratio_q10)
+{
+	return (uint16_t)(GN_FEATURES_ZERO + (ratio_q10 >> 2));
+}
+
+/* Ratios, as differences of logarithms in Q8, and the share above P95. */
 static void add_ratios(uint16_t *f, const struct gn_predict *p,
                        const struct gn_features_common *common, uint32_t index, int32_t median)
 {
 	const struct gn_recent *recent = &p->recent;
-	int32_t error_p = common->rhythm_error;
 	int32_t error_h = gn_period_error(&p->period, p->config.horizons[index]);
 	int32_t unit = log_q10(gn_features_unit_q4(p, index));
 	int32_t slow = common->change_slow, mean = common->mean;
-	bool known = error_p >= 0 && error_h >= 0;
+	bool known = common->rhythm_error >= 0 && error_h >= 0;
 
-	*f++ = feature_of((common->change_fast - slow) >> 2);
-	*f++ = feature_of((log_q10((uint64_t)recent->error_fast_q4[index]) - unit) >> 2);
-	*f++ = feature_of((slow - unit) >> 2);
-	*f++ = feature_of((mean - unit) >> 2);
-	*f++ = feature_of((log_q10((uint64_t)median << 4) - mean) >> 2);
-	*f++ = feature_of(recent->above_q16[index] >> 2);
-	*f++ = feature_of(known ? (log_q10((uint64_t)error_p) - log_q10((uint64_t)error_h)) >> 2
-	                        : 0);
-	*f++ = feature_of(common->length >> 2);
+	*f++ = ratio_of(common->change_fast - slow);
+	*f++ = ratio_of(log_q10((uint64_t)recent->error_fast_q4[index]) - unit);
+	*f++ = ratio_of(slow - unit);
+	*f++ = ratio_of(mean - unit);
+	*f++ = ratio_of(log_q10((uint64_t)median << 4) - mean);
+	*f++ = ratio_of(recent->above_q16[index]);
+	*f++ = ratio_of(known ? common->rhythm_error - log_q10((uint64_t)error_h) : 0);
+	*f++ = ratio_of(common->length);
 }
 
 void gn_features_prepare(const struct gn_predict *p, struct gn_features_common *common)
 {
 	static const uint8_t lags[N_NEWEST] = {0, 1, 2, 3, 6};
+	int32_t error = gn_period_error(&p->period, gn_panel_rhythm(p));
 
 	for (uint32_t i = 0; i < N_NEWEST; i++)
 		common->newest[i] = gn_history_at(&p->history, lags[i]);
@@ -233,18 +239,18 @@ void gn_features_prepare(const struct gn_predict *p, struct gn_features_common *
 	common->change_slow = log_q10((uint64_t)p->recent.change_slow_q4);
 	common->mean = log_q10((uint64_t)(p->slow_q5 >> 1));
 	common->length = gn_log2_q10(p->history.n);
-	common->rhythm_error = gn_period_error(&p->period, gn_panel_rhythm(p));
+	common->rhythm_error = error < 0 ? -1 : log_q10((uint64_t)error);
 }
 
 void gn_features_make(const struct gn_predict *p, const struct gn_features_common *common,
-                      uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q],
-                      uint16_t features[GN_N_FEATURES])
+                      const struct gn_echo *echo, uint32_t index,
+                      int32_t experts[GN_N_EXPERTS][GN_Q], uint16_t features[GN_N_FEATURES])
 {
 	int32_t median = experts[GN_EXPERT_MIX][GN_P50];
 	struct scale scale = {median, ((int64_t)1 << 36) / gn_features_unit_q4(p, index)};
 	uint16_t *f = features;
 
 	f = add_experts(f, &scale, common, experts);
-	f = add_levels(f, &scale, p, p->config.horizons[index]);
+	f = add_levels(f, &scale, p, echo, p->config.horizons[index]);
 	add_ratios(f, p, common, index, median);
 }

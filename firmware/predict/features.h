@@ -8,6 +8,7 @@
 #ifndef GN_PREDICT_FEATURES_H
 #define GN_PREDICT_FEATURES_H
 
+#include "firmware/predict/panel.h"
 #include "firmware/predict/state.h"
 
 #define GN_FEATURES_VERSION 2
@@ -21,14 +22,14 @@ uint32_t gn_features_unit_q4(const struct gn_predict *p, uint32_t index);
 struct gn_features_common {
 	int32_t newest[5];                              /* samples 0, 1, 2, 3 and 6 steps back */
 	int32_t change_fast, change_slow, mean, length; /* logarithms, Q10 */
-	int32_t rhythm_error;                           /* as gn_period_error() */
+	int32_t rhythm_error; /* as gn_period_error(), its logarithm; -1 */
 };
 void gn_features_prepare(const struct gn_predict *p, struct gn_features_common *common);
 
-/* For horizon 'index' from the newest sample; 'experts' as the panel gave them. */
+/* For horizon 'index' from the newest sample; 'experts' and 'echo' as the panel gave them. */
 void gn_features_make(const struct gn_predict *p, const struct gn_features_common *common,
-                      uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q],
-                      uint16_t features[GN_N_FEATURES]);
+                      const struct gn_echo *echo, uint32_t index,
+                      int32_t experts[GN_N_EXPERTS][GN_Q], uint16_t features[GN_N_FEATURES]);
 
 /* Takes in the newest sample, for the running figures below. */
 void gn_recent_observe(struct gn_predict *p);

@@ -59,18 +59,18 @@ static uint32_t stride_of(const struct gn_predict *p, uint32_t index)
 }
 
 /* For how many judgements one counts: far horizons are judged every few steps only. */
-static uint32_t worth_of(const struct gn_predict *p, uint32_t index)
+static uint32_t worth_of(uint32_t stride)
 {
-	return (uint32_t)gn_min64(1 + stride_of(p, index) / 4, 8);
+	return (uint32_t)gn_min64(1 + stride / 4, 8);
 }
 
-/* The ring place of the forecast made at 'step' for a horizon; NULL: not recorded. */
-static struct gn_pending *place_of(struct gn_predict *p, uint32_t index, uint32_t step)
+/* The ring place, in the ring that begins at 'first', of the forecast made at 'step' for a
+ * horizon; NULL: not recorded. */
+static struct gn_pending *place_of(struct gn_predict *p, uint32_t index, uint32_t first,
+                                   uint32_t step)
 {
-	uint32_t first = 0, stride = stride_of(p, index);
+	uint32_t stride = stride_of(p, index);
 
-	for (uint32_t i = 0; i < index; i++)
-		first += p->slots[i];
 	return step % stride ? NULL : &p->pending[first + step / stride % p->slots[index]];
 }
 
@@ -132,13 +132,13 @@ static void reweigh(struct gn_predict *p, uint32_t index)
 
 /* Moves the offsets of what was issued. Young series are corrected faster: their spread is
  * still a guess. */
-static void calibrate(struct gn_predict *p, uint32_t index, int64_t change,
+static void calibrate(struct gn_predict *p, uint32_t index, uint32_t worth, int64_t change,
                       const struct gn_pending *past)
 {
 	static const int32_t rates_q16[GN_Q] = {400, 800, 1000, 2000};
 	int64_t haste_q8 = 256 + 32768 / ((int64_t)p->n_judged[index] + 64);
 
-	haste_q8 *= worth_of(p, index);
+	haste_q8 *= worth;
 	for (uint32_t q = 0; q < GN_Q; q++) {
 		bool above = change > past->issued[q] * ((int64_t)1 << past->shift);
 		int64_t level = gn_panel_levels_q16[q];
@@ -170,10 +170,10 @@ static int64_t said(const struct gn_pending *past, uint32_t expert, uint32_t q)
 static void judge_expert(uint32_t losses[GN_Q][GN_N_EXPERTS], uint32_t expert, int64_t change,
                          int64_t rate, const struct gn_pending *past)
 {
-	int64_t scale = scale_of(past, expert);
+	uint32_t shift = is_level(expert) ? past->level_shift : past->shift;
 
 	for (uint32_t q = 0; q < GN_Q; q++) {
-		int64_t off = change - past->experts[expert][q] * scale;
+		int64_t off = change - past->experts[expert][q] * ((int64_t)1 << shift);
 
 		average(&losses[q][expert], pinball_q4(off, gn_panel_levels_q16[q]), rate);
 	}
@@ -219,11 +219,13 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 	uint32_t horizon = p->config.horizons[index], n = p->n_judged[index];
 	int64_t value = gn_history_at(&p->history, 0);
 	int64_t then = gn_history_at(&p->history, horizon), change = value - then;
-	int64_t rate = 65536 / gn_min64((int64_t)n + 1, LOSS_MEMORY / worth_of(p, index));
+	uint32_t worth = worth_of(stride_of(p, index));
+	int64_t rate = 65536 / gn_min64((int64_t)n + 1, LOSS_MEMORY / worth);
 
+#pragma GCC unroll 6
 	for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
 		judge_expert(p->losses[index], e, change, rate, past);
-	calibrate(p, index, change, past);
+	calibrate(p, index, worth, change, past);
 	learn_recent(&p->recent, index, n, change, past);
 	judge_accuracy(&p->accuracy[index], value, then, rate, past);
 	p->n_judged[index]++;
@@ -233,13 +235,15 @@ static void judge(struct gn_predict *p, uint32_t index, const struct gn_pending 
 
 void gn_mix_judge(struct gn_predict *p)
 {
-	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
-		uint32_t horizon = p->config.horizons[i], step = p->history.n - 1;
+	uint32_t step = p->history.n - 1, first = 0;
+
+	for (uint32_t i = 0; i < p->config.n_horizons; first += p->slots[i++]) {
+		uint32_t horizon = p->config.horizons[i];
 		const struct gn_pending *past;
 
 		if (step < horizon + GN_AUTOREG_N + 8)
 			continue;
-		past = place_of(p, i, step - horizon);
+		past = place_of(p, i, first, step - horizon);
 		if (past)
 			judge(p, i, past);
 	}
@@ -262,9 +266,10 @@ static void blend(const struct gn_predict *p, uint32_t index, int32_t experts[GN
 	}
 }
 
-void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][GN_Q])
+void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][GN_Q],
+                    struct gn_echo echoes[GN_H])
 {
-	gn_panel_quantiles(p, all);
+	gn_panel_quantiles(p, all, echoes);
 	for (uint32_t i = 0; i < p->config.n_horizons; i++)
 		blend(p, i, all[i], 0, GN_N_ONLINE, all[i][GN_EXPERT_MIX]);
 }
@@ -272,14 +277,14 @@ void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][
 /* The mixture's quantiles, each moved by what the trees say. At every step: with the step the
  * target moves on, and what was said of one target is wrong of the next where a rhythm is. */
 static void correct(const struct gn_predict *p, const struct gn_pack *pack,
-                    const struct gn_features_common *common, uint32_t index,
-                    int32_t experts[GN_N_EXPERTS][GN_Q])
+                    const struct gn_features_common *common, const struct gn_echo *echo,
+                    uint32_t index, int32_t experts[GN_N_EXPERTS][GN_Q])
 {
 	int64_t unit_q4 = gn_features_unit_q4(p, index);
 	int32_t corrections_q10[GN_PACK_OUTPUTS], *quantiles = experts[GN_EXPERT_TREES];
 	uint16_t features[GN_N_FEATURES];
 
-	gn_features_make(p, common, index, experts, features);
+	gn_features_make(p, common, echo, index, experts, features);
 	gn_pack_evaluate(pack, features, corrections_q10);
 	for (uint32_t q = 0; q < GN_Q; q++) {
 		int64_t moved = experts[GN_EXPERT_MIX][q] + ((corrections_q10[q] * unit_q4) >> 14);
@@ -326,6 +331,7 @@ static void remember(struct gn_pending *place, int32_t newest, int32_t experts[G
 {
 	uint32_t bits = bits_of(issued, newest, 0), level_bits = 0;
 
+#pragma GCC unroll 6
 	for (uint32_t e = 0; e < GN_N_EXPERTS; e++) {
 		if (is_level(e))
 			level_bits = bits_of(experts[e], newest, level_bits);
@@ -334,6 +340,7 @@ static void remember(struct gn_pending *place, int32_t newest, int32_t experts[G
 	}
 	place->shift = shift_of(bits);
 	place->level_shift = shift_of(level_bits);
+#pragma GCC unroll 6
 	for (uint32_t e = 0; e < GN_N_EXPERTS; e++)
 		pack_row(place->experts[e], experts[e], newest,
 		         is_level(e) ? place->level_shift : place->shift);
@@ -343,16 +350,18 @@ static void remember(struct gn_pending *place, int32_t newest, int32_t experts[G
 void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack)
 {
 	int32_t newest = gn_history_at(&p->history, 0);
+	uint32_t first = 0;
 	int32_t all[GN_H][GN_N_EXPERTS][GN_Q];
 	struct gn_features_common common;
+	struct gn_echo echoes[GN_H];
 
-	gn_mix_experts(p, all);
+	gn_mix_experts(p, all, echoes);
 	gn_features_prepare(p, &common);
-	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
-		struct gn_pending *place = place_of(p, i, p->history.n - 1);
+	for (uint32_t i = 0; i < p->config.n_horizons; first += p->slots[i++]) {
+		struct gn_pending *place = place_of(p, i, first, p->history.n - 1);
 
 		if (pack)
-			correct(p, pack, &common, i, all[i]);
+			correct(p, pack, &common, &echoes[i], i, all[i]);
 		else
 			memcpy(all[i][GN_EXPERT_TREES], all[i][GN_EXPERT_MIX], sizeof(all[i][0]));
 		combine(p, i, all[i]);

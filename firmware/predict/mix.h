@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "firmware/predict/pack.h"
+#include "firmware/predict/panel.h"
 #include "firmware/predict/state.h"
 
 #define GN_OFFSET_MAX_Q16 (32 << 16)
@@ -24,7 +25,8 @@ void gn_mix_share_slots(struct gn_predict *p);
 void gn_mix_judge(struct gn_predict *p);
 
 /* The on-line experts' quantiles from the newest sample, and the mixture's. */
-void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][GN_Q]);
+void gn_mix_experts(const struct gn_predict *p, int32_t all[GN_H][GN_N_EXPERTS][GN_Q],
+                    struct gn_echo echoes[GN_H]);
 
 /* Makes the forecasts from the newest sample and remembers them until they are judged. */
 void gn_mix_issue(struct gn_predict *p, const struct gn_pack *pack);

@@ -43,7 +43,6 @@ struct gn_pack_header {
 struct gn_pack {
 	struct gn_pack_header header;
 	const uint8_t *trees;
-	size_t tree_size;
 	size_t size; /* of the whole pack */
 };
 

@@ -142,15 +142,16 @@ static void every_feature_is_written(void **state)
 	int32_t experts[GN_H][GN_N_EXPERTS][GN_Q];
 	uint16_t features[GN_N_FEATURES + 1];
 	struct gn_features_common common;
+	struct gn_echo echoes[GN_H];
 
 	gn_predict_init(p, &config);
 	for (uint64_t i = 1; i < 900; i++) {
 		gn_predict_observe(p, i * config.period_us, (int64_t)(i * 7919 % 1000));
-		gn_mix_experts(p, experts);
+		gn_mix_experts(p, experts, echoes);
 		gn_features_prepare(p, &common);
 		for (uint32_t h = 0; h < GN_H; h++) {
 			memset(features, 0, sizeof(features));
-			gn_features_make(p, &common, h, experts[h], features);
+			gn_features_make(p, &common, &echoes[h], h, experts[h], features);
 			for (uint32_t f = 0; f < GN_N_FEATURES; f++)
 				assert_in_range(features[f], 1, UINT16_MAX);
 			assert_int_equal(features[GN_N_FEATURES], 0);

@@ -17,8 +17,6 @@
 
 _Static_assert(GN_SPREAD_KEPT == GN_Q && GN_LEVEL_KEPT == GN_Q, "all quantiles are kept");
 
-const uint32_t gn_panel_levels_q16[GN_Q] = {32768, 58982, 62259, 64881};
-
 void gn_panel_init(struct gn_predict *p)
 {
 	gn_autoreg_init(&p->ar);
@@ -42,7 +40,7 @@ static uint32_t slot_at(const struct gn_predict *p, uint32_t step)
 }
 
 /* The profile's value 'ahead' steps after the sample at 'lag'. */
-int32_t gn_panel_profile(const struct gn_predict *p, uint32_t lag, uint32_t ahead)
+static int32_t profile_at(const struct gn_predict *p, uint32_t lag, uint32_t ahead)
 {
 	uint32_t step = p->history.n - 1 - lag + ahead;
 
@@ -82,25 +80,30 @@ int32_t gn_panel_seasonal(const struct gn_predict *p, uint32_t period, uint32_t 
 	return gn_history_at(&p->history, lag + gn_period_lag(period, horizon));
 }
 
-/* 'says': the change that the auto-regression expects from the origin at 'lag', Q12. */
-static void stack_inputs(const struct gn_predict *p, uint32_t index, uint32_t lag, int32_t says,
-                         int32_t *x)
+/* What there is of the target 'horizon' steps after the sample at 'lag'. */
+static struct gn_echo echo_of(const struct gn_predict *p, uint32_t horizon, uint32_t lag)
 {
-	uint32_t horizon = p->config.horizons[index];
-	int64_t newest = gn_history_at(&p->history, lag);
 	uint32_t rhythm = gn_panel_rhythm(p), day = p->day <= GN_PERIOD_MAX ? p->day : rhythm;
-	int64_t seasonal[4] = {
-	        gn_panel_seasonal(p, rhythm, horizon, lag),
-	        gn_panel_seasonal(p, day, horizon, lag),
-	        gn_panel_profile(p, lag, horizon),
-	        gn_panel_seasonal(p, rhythm, horizon, lag + rhythm),
-	};
+	struct gn_echo echo;
 
+	echo.rhythm = gn_panel_seasonal(p, rhythm, horizon, lag);
+	echo.rhythm_twice = gn_panel_seasonal(p, rhythm, horizon, lag + rhythm);
+	echo.day = day == rhythm ? echo.rhythm : gn_panel_seasonal(p, day, horizon, lag);
+	echo.profile = profile_at(p, lag, horizon);
+	return echo;
+}
+
+/* 'newest': the value at the origin; 'says': the change that the auto-regression expects, Q12. */
+static void stack_inputs(const struct gn_predict *p, const struct gn_echo *echo, int64_t newest,
+                         int32_t says, int32_t *x)
+{
 	/* Nothing here may have seen what came after the origin: with a running mean of the
 	 * newest samples the regression would learn from its own target's neighbours. */
 	x[0] = gn_clamp32(says, -GN_RLS_LIMIT_Q12, GN_RLS_LIMIT_Q12);
-	for (uint32_t i = 0; i < 4; i++)
-		x[1 + i] = gn_norm_q12(&p->norm, seasonal[i] - newest);
+	x[1] = gn_norm_q12(&p->norm, echo->rhythm - newest);
+	x[2] = gn_norm_q12(&p->norm, echo->day - newest);
+	x[3] = gn_norm_q12(&p->norm, echo->profile - newest);
+	x[4] = gn_norm_q12(&p->norm, echo->rhythm_twice - newest);
 	x[5] = gn_norm_q12(&p->norm, (p->slow_q5 >> 5) - newest);
 }
 
@@ -111,23 +114,19 @@ static int32_t to_units(const struct gn_predict *p, int32_t newest, int32_t chan
 	return (int32_t)gn_clamp64(value, 0, gn_min64(2 * (int64_t)p->peak, GN_U_MAX));
 }
 
-static int32_t stack_point(const struct gn_predict *p, uint32_t index)
+static int32_t stack_point(const struct gn_predict *p, uint32_t index, const struct gn_echo *echo)
 {
-	int32_t x[GN_STACK_N];
+	int32_t x[GN_STACK_N], newest = gn_history_at(&p->history, 0);
 
-	stack_inputs(p, index, 0, gn_autoreg_predict(&p->ar, index, p->ar.newest), x);
-	return to_units(p, gn_history_at(&p->history, 0),
-	                gn_rls_predict(p->stack[index].weights, x, GN_STACK_N));
+	stack_inputs(p, echo, newest, gn_autoreg_predict(&p->ar, index, p->ar.newest), x);
+	return to_units(p, newest, gn_rls_predict(p->stack[index].weights, x, GN_STACK_N));
 }
 
 /* Quantiles move slowly: they are read anew now and then, those of one horizon at a time. */
-static void observe_spread(const struct gn_predict *p, uint32_t index, struct gn_spread *spread,
-                           int64_t error)
+static void observe_spread(struct gn_spread *spread, int64_t error, bool its_turn)
 {
-	uint32_t turn = p->history.n / gn_turns(p->config.horizons[index]) % SPREAD_TURNS;
-
 	gn_spread_observe(spread, (int32_t)error, GN_RESIDUAL_HALF_LIFE);
-	if (spread->n < SPREAD_YOUNG || turn == index)
+	if (spread->n < SPREAD_YOUNG || its_turn)
 		gn_spread_read(spread, gn_panel_levels_q16);
 }
 
@@ -136,17 +135,19 @@ static void observe_spread(const struct gn_predict *p, uint32_t index, struct gn
 static void learn_stack(struct gn_predict *p, uint32_t index, int32_t says, int32_t change_q12)
 {
 	struct gn_stack *stack = &p->stack[index];
-	uint32_t horizon = p->config.horizons[index];
+	uint32_t horizon = p->config.horizons[index], turn = p->history.n / gn_turns(horizon);
 	int32_t x[GN_STACK_N], gain[GN_STACK_N], expected, point;
 	int64_t newest = gn_history_at(&p->history, 0);
+	int32_t then = gn_history_at(&p->history, horizon);
+	struct gn_echo echo = echo_of(p, horizon, horizon);
 
-	stack_inputs(p, index, horizon, says, x);
+	stack_inputs(p, &echo, then, says, x);
 	expected = gn_rls_predict(stack->weights, x, GN_STACK_N);
-	point = to_units(p, gn_history_at(&p->history, horizon), expected);
-	observe_spread(p, index, &p->spread[index], newest - point);
-	point = gn_panel_seasonal(p, gn_panel_rhythm(p), horizon, horizon);
-	observe_spread(p, index, &p->rhythm_spread[index], newest - point);
-	if (gn_rls_is_due(p->history.n / gn_turns(horizon)))
+	point = to_units(p, then, expected);
+	observe_spread(&p->spread[index], newest - point, turn % SPREAD_TURNS == index);
+	observe_spread(&p->rhythm_spread[index], newest - echo.rhythm,
+	               turn % SPREAD_TURNS == index);
+	if (gn_rls_is_due(turn))
 		gn_rls_update(stack->d, stack->u, GN_STACK_N, x, STACK_FORGET_Q24, gain);
 	else
 		gn_rls_gain(stack->d, stack->u, GN_STACK_N, x, gain);
@@ -226,14 +227,13 @@ static void around(const struct gn_spread *spread, int32_t point, int32_t *quant
 		quantiles[q] = gn_clamp32(point + gn_spread_quantile(spread, q), 0, GN_U_MAX);
 }
 
-void gn_panel_quantiles(const struct gn_predict *p, int32_t quantiles[GN_H][GN_N_EXPERTS][GN_Q])
+void gn_panel_quantiles(const struct gn_predict *p, int32_t quantiles[GN_H][GN_N_EXPERTS][GN_Q],
+                        struct gn_echo echoes[GN_H])
 {
-	uint32_t rhythm = gn_panel_rhythm(p);
-
 	for (uint32_t i = 0; i < p->config.n_horizons; i++) {
-		around(&p->spread[i], stack_point(p, i), quantiles[i][GN_EXPERT_STACK]);
-		around(&p->rhythm_spread[i], gn_panel_seasonal(p, rhythm, p->config.horizons[i], 0),
-		       quantiles[i][GN_EXPERT_RHYTHM]);
+		echoes[i] = echo_of(p, p->config.horizons[i], 0);
+		around(&p->spread[i], stack_point(p, i, &echoes[i]), quantiles[i][GN_EXPERT_STACK]);
+		around(&p->rhythm_spread[i], echoes[i].rhythm, quantiles[i][GN_EXPERT_RHYTHM]);
 		memcpy(quantiles[i][GN_EXPERT_DAY], p->level.kept[0], sizeof(p->level.kept[0]));
 		memcpy(quantiles[i][GN_EXPERT_WEEK], p->level.kept[1], sizeof(p->level.kept[1]));
 	}

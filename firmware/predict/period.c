@@ -29,7 +29,8 @@ static uint32_t visit(struct gn_period *period, const struct gn_history *history
 		int64_t distance;
 
 		place += place < 0 ? GN_HISTORY_SIZE : 0;
-		distance = gn_abs64(newest - (int64_t)gn_small_unpack(history->packed[place]));
+		distance = newest - (int64_t)gn_small_unpack(history->packed[place]);
+		distance = distance < 0 ? -distance : distance;
 		/* to Q13, then to Q5 with a dither, since most distances are below one Q5 unit */
 		distance = gn_min64((distance * inverse_q24) >> 11, DISTANCE_MAX << 8);
 		period->sums[lag] += (uint16_t)((distance + (dither & 255)) >> 8);

@@ -78,11 +78,11 @@ static int32_t scale_in(struct gn_predict *p, int64_t value)
 }
 
 /* Back from units, which are 0..GN_U_MAX; |shift| <= 32. */
-static int64_t scale_out(const struct gn_predict *p, int64_t units)
+static inline int64_t scale_out(int shift, int32_t units)
 {
-	if (p->shift <= 0)
-		return gn_min64(units << -p->shift, GN_PREDICT_MAX);
-	return (units + ((int64_t)1 << (p->shift - 1))) >> p->shift;
+	if (shift <= 0)
+		return gn_min64((int64_t)units << -shift, GN_PREDICT_MAX);
+	return (units + ((int64_t)1 << (shift - 1))) >> shift;
 }
 
 /* How many periods have passed; moves the grid along with a sender that drifts. */
@@ -185,15 +185,17 @@ static enum gn_predict_reason trust(const struct gn_predict *p, uint32_t index)
 int gn_predict_forecast(const struct gn_predict *p, uint32_t index, struct gn_predict_forecast *out)
 {
 	const struct gn_accuracy *accuracy;
+	int shift;
 
 	if (index >= p->config.n_horizons)
 		return -EINVAL;
 	if (p->n_observed == 0)
 		return -EAGAIN;
 	accuracy = &p->accuracy[index];
+	shift = p->shift;
 	for (uint32_t q = 0; q < GN_Q; q++)
-		out->quantiles[q] = scale_out(p, p->quantiles[index][q]);
-	out->observed = scale_out(p, gn_history_at(&p->history, 0));
+		out->quantiles[q] = scale_out(shift, p->quantiles[index][q]);
+	out->observed = scale_out(shift, gn_history_at(&p->history, 0));
 	out->horizon = p->config.horizons[index];
 	out->found_period = p->period.found;
 	out->n_observed = p->n_observed;

@@ -13,7 +13,7 @@
 
 #define GN_H             GN_PREDICT_MAX_HORIZONS
 #define GN_Q             GN_PREDICT_N_QUANTILES
-#define GN_STACK_N       6
+#define GN_STACK_N       GN_RLS_SMALL
 #define GN_PROFILE_SLOTS 288
 #define GN_PENDING       18 /* enough for 1, 6, 12 and 24 steps ahead */
 

@@ -29,8 +29,9 @@ static int write_origin(const struct gn_predict *p, const struct gn_trace_row *r
 {
 	int32_t all[GN_H][GN_N_EXPERTS][GN_Q];
 	struct gn_features_common common;
+	struct gn_echo echoes[GN_H];
 
-	gn_mix_experts(p, all);
+	gn_mix_experts(p, all, echoes);
 	gn_features_prepare(p, &common);
 	for (uint32_t h = 0; h < p->config.n_horizons; h++) {
 		struct record record = {.row = (int32_t)number, .origin = (int32_t)origin};
@@ -39,7 +40,7 @@ static int write_origin(const struct gn_predict *p, const struct gn_trace_row *r
 
 		if (at >= row->n || row->values[at] == GN_TRACE_MISSING)
 			continue;
-		gn_features_make(p, &common, h, all[h], record.features);
+		gn_features_make(p, &common, &echoes[h], h, all[h], record.features);
 		units = (double)(row->values[at] < 0 ? 0 : row->values[at]);
 		for (int i = p->shift; i < 0; i++)
 			units /= 2;
