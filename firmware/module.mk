@@ -13,7 +13,7 @@ $(eval $(call test,store,firmware/store/store_test.c $(store.src),-lsqlite3 -lpr
 thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.src) $(plan.src) $(failover.src) \
 	$(shadow.src) $(predict.src) $(hazard.src) $(alert.pure) $(model.src) $(PROTO:%.proto=%.pb-c.c) \
 	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/moves.c plan/propose.c \
-	mover/mover.c mover/steps.c \
+	mover/mover.c mover/steps.c mover/rehearsal.c \
 	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c shadow/snapshots.c shadow/retention.c \
 	shadow/settings.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 $(YAML_LIBS) -lprotobuf-c $(TLS_LIBS)

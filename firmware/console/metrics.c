@@ -338,6 +338,43 @@ static void print_shadow_points(const Gnomon__V1__ShadowList *list, FILE *out)
 	}
 }
 
+static const Gnomon__V1__Rehearsal *rehearsal_of(const Gnomon__V1__ShadowList *list, size_t i)
+{
+	return list->shadows[i]->rehearsal;
+}
+
+/* Whether its shadow would boot, and how fast; of the newest rehearsal. */
+static void print_rehearsals(const Gnomon__V1__ShadowList *list, FILE *out)
+{
+	enum { WHEN, PASSED, RTO, N };
+	static const struct {
+		const char *family, *help;
+	} gauges[N] = {
+	        {"gnomon_shadow_rehearsal_timestamp_seconds", "When it was last rehearsed."},
+	        {"gnomon_shadow_rehearsal_passed", "1 if that rehearsal gave a sign of life."},
+	        {"gnomon_shadow_rehearsal_rto_seconds",
+	         "From the start command to the sign of life, in that rehearsal."},
+	};
+	char vm[65];
+
+	for (unsigned k = 0; k < N; k++) {
+		family(out, gauges[k].family, "gauge", gauges[k].help);
+		for (size_t i = 0; list && i < list->n_shadows; i++) {
+			const Gnomon__V1__Rehearsal *r = rehearsal_of(list, i);
+
+			if (!r || (k == RTO && !r->passed))
+				continue;
+			fputs(gauges[k].family, out);
+			label(out, true, "vm", short_name(list->shadows[i]->vm, vm));
+			put_value(out,
+			          k == PASSED ? r->passed
+			          : k == WHEN ? (int64_t)r->begun_us
+			                      : (int64_t)r->rto_us,
+			          k == PASSED ? 1 : 1000000);
+		}
+	}
+}
+
 static void print_mirror_family(const Gnomon__V1__MirrorList *list, bool bytes, FILE *out)
 {
 	static const char *const outcomes[] = {"copied", "filtered", "sampled_out", "dropped"};
@@ -540,6 +577,7 @@ void gn_metrics_print(const struct gn_metrics *metrics, FILE *out)
 	print_shadows(metrics->shadows, out);
 	print_shadow_lag(metrics->shadows, out);
 	print_shadow_points(metrics->shadows, out);
+	print_rehearsals(metrics->shadows, out);
 	print_mirror_family(metrics->mirrors, false, out);
 	print_mirror_family(metrics->mirrors, true, out);
 	print_counters(metrics->vms, out);

@@ -55,6 +55,7 @@
 	X(RevertShadow, gn_control_revert_shadow)                                                  \
 	X(VerifyVolume, gn_control_verify_volume)                                                  \
 	X(PromoteShadow, gn_control_promote_shadow)                                                \
+	X(RehearseShadow, gn_control_rehearse_shadow)                                              \
 	X(ListAudit, gn_control_list_audit)                                                        \
 	X(CreateNbdExport, gn_control_create_nbd_export)                                           \
 	X(DeleteNbdExport, gn_control_delete_nbd_export)                                           \

@@ -30,7 +30,8 @@ gn_channel_handler gn_control_get_forecast, gn_control_get_history, gn_control_g
 /* shadows.c */
 gn_channel_handler gn_control_create_shadow, gn_control_list_shadows, gn_control_get_shadow,
         gn_control_update_shadow, gn_control_delete_shadow, gn_control_promote_shadow,
-        gn_control_list_mirrors, gn_control_update_mirror, gn_control_delete_mirror;
+        gn_control_rehearse_shadow, gn_control_list_mirrors, gn_control_update_mirror,
+        gn_control_delete_mirror;
 /* snapshots.c */
 gn_channel_handler gn_control_list_volumes, gn_control_list_snapshots, gn_control_create_snapshot,
         gn_control_delete_snapshot, gn_control_export_snapshot, gn_control_revert_shadow,

@@ -66,6 +66,19 @@ void gn_control_get_shadow(void *context, struct gn_channel_call *call,
 		gn_channel_reply(call, &record->message->base);
 }
 
+static bool may_change(struct gn_control *control, struct gn_channel_call *call,
+                       const struct gn_shadow_record *record)
+{
+	if (!gn_mover_is_rehearsing(control->p.mover, record->vm))
+		return true;
+	gn_control_fail(
+	        call, GN_FAILED_PRECONDITION,
+	        "%s is being rehearsed: wait for the end of that plan ('gnomonctl plan list "
+	        "%s')",
+	        record->message->name, record->vm + 4);
+	return false;
+}
+
 void gn_control_update_shadow(void *context, struct gn_channel_call *call,
                               const ProtobufCMessage *message)
 {
@@ -80,7 +93,7 @@ void gn_control_update_shadow(void *context, struct gn_channel_call *call,
 		return;
 	}
 	record = find(context, call, r->shadow->name);
-	if (!record)
+	if (!record || !may_change(context, call, record))
 		return;
 	if (gn_shadows_update(record, r->shadow, r->update_mask, r->n_update_mask, gn_time_now(),
 	                      &status))
@@ -95,7 +108,7 @@ void gn_control_delete_shadow(void *context, struct gn_channel_call *call,
 	const Gnomon__V1__NameRequest *request = (const Gnomon__V1__NameRequest *)message;
 	struct gn_shadow_record *record = find(context, call, request->name);
 
-	if (!record)
+	if (!record || !may_change(context, call, record))
 		return;
 	if (gn_mover_is_moving(((struct gn_control *)context)->p.mover, record->vm)) {
 		gn_control_fail(call, GN_FAILED_PRECONDITION,
@@ -122,6 +135,27 @@ void gn_control_promote_shadow(void *context, struct gn_channel_call *call,
 		return;
 	if (gn_mover_promote(control->p.mover, gn_brain_vm(control->p.brain, record->vm), request,
 	                     gn_time_now(), &plan, &status)) {
+		gn_channel_fail(call, &status);
+		return;
+	}
+	gn_control_commit(control);
+	gn_channel_reply(call, &plan->message->base);
+}
+
+void gn_control_rehearse_shadow(void *context, struct gn_channel_call *call,
+                                const ProtobufCMessage *message)
+{
+	const Gnomon__V1__RehearseShadowRequest *request =
+	        (const Gnomon__V1__RehearseShadowRequest *)message;
+	struct gn_control *control = context;
+	struct gn_shadow_record *record = find(control, call, request->name);
+	struct gn_plan_record *plan;
+	struct gn_status status;
+
+	if (!record)
+		return;
+	if (gn_mover_rehearse(control->p.mover, gn_brain_vm(control->p.brain, record->vm), request,
+	                      gn_time_now(), &plan, &status)) {
 		gn_channel_fail(call, &status);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "firmware/failover/drain.h"
+#include "firmware/failover/rehearsal.h"
 
 #define MS ((uint64_t)1000)
 #define S  ((uint64_t)1000000)
@@ -406,6 +407,49 @@ static void a_host_is_drained_in_order_and_not_all_at_once(void **state)
 	assert_int_equal(vms[1].state, GN_DRAIN_STAYS);
 }
 
+static void rehearsals_are_refused_by_name(void **state)
+{
+	const struct gn_rehearsal_facts well = {
+	        .has_shadow = true, .stands = true, .has_point = true, .n_nics = 1};
+	struct gn_rehearsal_facts facts = well;
+
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_NONE);
+	facts.n_nics = 0;
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_NO_NIC);
+	facts.has_point = false;
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_NO_POINT);
+	facts.runs = true;
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_RUNS);
+	facts.stands = false;
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_NOT_READY);
+	facts.moving = true;
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_MOVING);
+	facts.has_shadow = false;
+	assert_int_equal(gn_rehearsal_judge(&facts), GN_REHEARSAL_NO_SHADOW);
+	for (unsigned r = GN_REHEARSAL_NO_SHADOW; r <= GN_REHEARSAL_NO_NIC; r++) {
+		assert_true(gn_rehearsal_refusal_text((enum gn_rehearsal_refusal)r)[0]);
+		assert_true(gn_rehearsal_advice((enum gn_rehearsal_refusal)r)[0]);
+	}
+}
+
+static void rehearsals_are_due_once_a_period(void **state)
+{
+	const struct {
+		uint64_t first, every, newest, now;
+		bool due;
+	} cases[] = {
+	        {0, 10, 0, 100, false},    {50, 10, 0, 49, false},   {50, 10, 0, 50, true},
+	        {50, 10, 50, 59, false},   {50, 10, 50, 60, true},   {50, 10, 61, 69, false},
+	        {50, 10, 61, 100, true},   {50, 0, 50, 1000, false}, {50, 0, 0, 1000, true},
+	        {50, 10, 200, 100, false},
+	};
+
+	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		assert_int_equal(gn_rehearsal_is_due(cases[i].first, cases[i].every,
+		                                     cases[i].newest, cases[i].now),
+		                 cases[i].due);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +463,8 @@ int main(void)
 	        cmocka_unit_test(every_move_succeeds_and_only_what_was_lent_goes),
 	        cmocka_unit_test(nothing_is_promoted_before_the_fence),
 	        cmocka_unit_test(people_can_read_it),
+	        cmocka_unit_test(rehearsals_are_refused_by_name),
+	        cmocka_unit_test(rehearsals_are_due_once_a_period),
 	        cmocka_unit_test(a_host_is_drained_in_order_and_not_all_at_once),
 	};
 

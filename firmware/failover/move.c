@@ -49,7 +49,7 @@ static const struct row relocate[] = {
 };
 static const struct row rehearse[] = {
         {GN_MOVE_STEP_RESERVE, 0, LENT, 1, 5, 5},
-        {GN_MOVE_STEP_CLONE, GN_MOVE_RESERVED | GN_MOVE_POINT, LENT, 2, 30, 60},
+        {GN_MOVE_STEP_CLONE, GN_MOVE_RESERVED | GN_MOVE_POINT, LENT, 2, 30, 1800},
         {GN_MOVE_STEP_TRIAL, GN_MOVE_RESERVED | GN_MOVE_CLONED, LENT, 1, 30, 60},
         {GN_MOVE_STEP_PROBE, GN_MOVE_TRIAL_RUNS, 0, 1, 10, 120},
 };

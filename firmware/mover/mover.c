@@ -18,7 +18,7 @@ struct gn_vm *gn_mover_vm_of(const struct gn_mover_vm *moved)
 	return gn_brain_vm(moved->mover->p.brain, moved->name);
 }
 
-static struct gn_mover_vm *find(const struct gn_mover *mover, const char *vm)
+struct gn_mover_vm *gn_mover_find(const struct gn_mover *mover, const char *vm)
 {
 	size_t i;
 
@@ -28,9 +28,9 @@ static struct gn_mover_vm *find(const struct gn_mover *mover, const char *vm)
 	return NULL;
 }
 
-static struct gn_mover_vm *find_or_add(struct gn_mover *mover, const char *vm)
+struct gn_mover_vm *gn_mover_find_or_add(struct gn_mover *mover, const char *vm)
 {
-	struct gn_mover_vm *moved = find(mover, vm);
+	struct gn_mover_vm *moved = gn_mover_find(mover, vm);
 
 	if (moved)
 		return moved;
@@ -92,6 +92,11 @@ static struct gn_failover_facts facts_of(const struct gn_mover_vm *moved, const 
 	};
 }
 
+static bool is_rehearsal(const struct gn_plan_record *record)
+{
+	return record->message->move->kind == GNOMON__V1__MOVE__KIND__REHEARSAL;
+}
+
 /* What a step was answered is what holds: the shim and the dataplane have verified it. */
 static uint32_t on_holds(void *context, const struct gn_plan_record *record)
 {
@@ -104,6 +109,8 @@ static uint32_t on_holds(void *context, const struct gn_plan_record *record)
 	};
 	uint32_t i, holds = 0;
 
+	if (is_rehearsal(record))
+		return gn_mover_rehearsal_holds(context, record);
 	for (i = 0; i < record->plan.n_actions; i++)
 		if (record->message->actions[i]->done_us &&
 		    record->plan.actions[i].kind < sizeof gives / sizeof gives[0])
@@ -195,7 +202,7 @@ static void handle(struct gn_mover_vm *moved, struct gn_vm *vm,
 static void on_ended(void *context, struct gn_plan_record *record, struct gn_time now)
 {
 	struct gn_mover *mover = context;
-	struct gn_mover_vm *moved = find_or_add(mover, record->message->vm);
+	struct gn_mover_vm *moved = gn_mover_find_or_add(mover, record->message->vm);
 	struct gn_vm *vm = gn_mover_vm_of(moved);
 	bool done = record->plan.state == GN_PLAN_DONE;
 	struct gn_failover_event event = {
@@ -204,6 +211,10 @@ static void on_ended(void *context, struct gn_plan_record *record, struct gn_tim
 	                        record->plan.end,
 	};
 
+	if (is_rehearsal(record)) {
+		gn_mover_rehearsal_ended(moved, record, now);
+		return;
+	}
 	moved->plan = NULL;
 	moved->is_rejected = record->plan.state == GN_PLAN_REJECTED;
 	if (!vm)
@@ -219,8 +230,12 @@ static void on_ended(void *context, struct gn_plan_record *record, struct gn_tim
 
 static void on_perform(void *context, struct gn_plan_record *record, bool undo, struct gn_time now)
 {
-	struct gn_mover_vm *moved = find_or_add(context, record->message->vm);
+	struct gn_mover_vm *moved = gn_mover_find_or_add(context, record->message->vm);
 
+	if (is_rehearsal(record)) {
+		gn_mover_perform_rehearsal(moved, record, undo, now);
+		return;
+	}
 	moved->plan = record;
 	gn_mover_perform(moved, undo, now);
 }
@@ -291,6 +306,7 @@ static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time 
 	if (is_well && moved->plan && moved->plan->plan.state == GN_PLAN_PENDING)
 		gn_runner_withdraw(moved->plan, now);
 	gn_mover_tick_step(moved);
+	gn_mover_tick_rehearsal(moved, now);
 	if (shadow && vm->mode != GN_POLICY_OFF && !vm->fenced && !moved->is_rejected)
 		handle(moved, vm, &event, now);
 }
@@ -301,7 +317,7 @@ void gn_mover_tick(struct gn_mover *mover, struct gn_time now)
 	size_t i;
 
 	for (i = 0; i < gn_shadows_count(mover->p.shadows); i++)
-		find_or_add(mover, gn_shadows_at(mover->p.shadows, i)->vm);
+		gn_mover_find_or_add(mover, gn_shadows_at(mover->p.shadows, i)->vm);
 	if (mover->n_vms && !mover->looks) {
 		mover->looks = true;
 		gn_peer_call(mover->p.dataplane, "ListVolumes", &empty.base, LOOK_US, on_volumes,
@@ -320,7 +336,7 @@ void gn_mover_tick(struct gn_mover *mover, struct gn_time now)
 
 bool gn_mover_is_moving(const struct gn_mover *mover, const char *vm)
 {
-	const struct gn_mover_vm *moved = find(mover, vm);
+	const struct gn_mover_vm *moved = gn_mover_find(mover, vm);
 
 	return moved && moved->plan && moved->plan->plan.state != GN_PLAN_PENDING;
 }
@@ -335,7 +351,7 @@ int gn_mover_promote(struct gn_mover *mover, struct gn_vm *vm,
                      const Gnomon__V1__PromoteShadowRequest *request, struct gn_time now,
                      struct gn_plan_record **out, struct gn_status *status)
 {
-	struct gn_mover_vm *moved = find_or_add(mover, vm->name);
+	struct gn_mover_vm *moved = gn_mover_find_or_add(mover, vm->name);
 	struct gn_failover_event event = {
 	        .kind = GN_FAILOVER_PROMOTE,
 	        .override = {.given = request->accept_loss,
@@ -379,14 +395,18 @@ static void take_over(struct gn_mover *mover)
 
 		if (!record->message->move || gn_plan_has_ended(&record->plan))
 			continue;
-		moved = find_or_add(mover, record->message->vm);
+		moved = gn_mover_find_or_add(mover, record->message->vm);
+		if (is_rehearsal(record)) {
+			gn_mover_resume_rehearsal(moved, record);
+			continue;
+		}
 		moved->plan = record;
 		moved->failover.state = GN_FAILOVER_MOVING;
 		moved->failover.ours = true;
 	}
 	for (i = 0; i < mover->p.brain->n_vms; i++) {
 		struct gn_vm *vm = mover->p.brain->vms[i];
-		const struct gn_mover_vm *moved = find(mover, vm->name);
+		const struct gn_mover_vm *moved = gn_mover_find(mover, vm->name);
 
 		if (vm->fenced && !(moved && moved->plan))
 			gn_brain_set_fenced(mover->p.brain, vm, false);

@@ -8,7 +8,8 @@
  * other direction. A guest that hangs is not noticed yet, only a QEMU that is gone.
  *
  * Nothing is promoted by itself but in ENFORCE; in FORECAST_ONLY the plan waits for an operator, in
- * OFF there is none. One thread. */
+ * OFF there is none. Rehearsals change nothing of the VM, so they run in every mode; a failover has
+ * one turn back. One thread. */
 #ifndef GN_MOVER_H
 #define GN_MOVER_H
 
@@ -42,6 +43,12 @@ void gn_mover_tick(struct gn_mover *mover, struct gn_time now);
 int gn_mover_promote(struct gn_mover *mover, struct gn_vm *vm,
                      const Gnomon__V1__PromoteShadowRequest *request, struct gn_time now,
                      struct gn_plan_record **out, struct gn_status *status);
+/* An operator's rehearsal: begins it, or FAILED_PRECONDITION with the reason and what to do. What
+ * it showed is then at the shadow's message. */
+int gn_mover_rehearse(struct gn_mover *mover, struct gn_vm *vm,
+                      const Gnomon__V1__RehearseShadowRequest *request, struct gn_time now,
+                      struct gn_plan_record **out, struct gn_status *status);
+bool gn_mover_is_rehearsing(const struct gn_mover *mover, const char *vm);
 /* A move of this VM has begun and has not ended. */
 bool gn_mover_is_moving(const struct gn_mover *mover, const char *vm);
 

@@ -34,6 +34,8 @@ static struct {
 	uint64_t token;
 	unsigned n_answered, n_starts, n_promotions;
 	bool refuses_fence;
+	bool trial_runs, trial_is_silent, refuses_trial, has_clone;
+	uint64_t trial_packets;
 } world;
 
 static void open_all(void)
@@ -154,16 +156,26 @@ static void answer_volume(struct gn_fake_call *call, bool as_list)
 
 static void answer_ports(struct gn_fake_call *call)
 {
-	Gnomon__V1__Port port = GNOMON__V1__PORT__INIT, *ports[] = {&port};
+	Gnomon__V1__Port port = GNOMON__V1__PORT__INIT, trial = GNOMON__V1__PORT__INIT;
+	Gnomon__V1__Port *ports[] = {&trial, &port};
 	Gnomon__V1__PortCounters counters = GNOMON__V1__PORT_COUNTERS__INIT;
+	Gnomon__V1__PortCounters sent = GNOMON__V1__PORT_COUNTERS__INIT;
 	Gnomon__V1__PortList list = GNOMON__V1__PORT_LIST__INIT;
+	char name[GN_NAME_SIZE];
+
+	gn_name_port("vms/a", true, "net0", name);
+	trial.name = name;
+	trial.connected = world.trial_runs;
+	world.trial_packets += world.trial_runs && !world.trial_is_silent;
+	sent.tx_packets = world.trial_packets;
+	trial.counters = &sent;
 
 	port.name = (char *)"ports/a-net0";
 	port.connected = world.runs;
 	counters.tx_packets = world.runs;
 	port.counters = &counters;
 	list.ports = ports;
-	list.n_ports = world.has_port;
+	list.n_ports = world.has_port ? 2 : 1;
 	gn_fake_peer_answer(call, &list.base);
 }
 
@@ -193,6 +205,19 @@ static void answer_dataplane(struct gn_fake_call *call)
 	}
 	if (strcmp(method, "PromoteVolume") == 0)
 		promote((Gnomon__V1__PromoteVolumeRequest *)call->request);
+	if (strcmp(method, "CloneVolume") == 0) {
+		Gnomon__V1__CloneVolumeReply reply = GNOMON__V1__CLONE_VOLUME_REPLY__INIT;
+
+		world.has_clone = true;
+		reply.wall_us = gn_fake_now_us - 5 * S;
+		gn_fake_peer_answer(call, &reply.base);
+		return;
+	}
+	if (strcmp(method, "DeleteVolume") == 0) {
+		world.has_clone = false;
+		gn_fake_peer_answer(call, &empty.base);
+		return;
+	}
 	if (strstr(method, "Volume")) {
 		answer_volume(call, strcmp(method, "ListVolumes") == 0);
 		return;
@@ -214,6 +239,14 @@ static enum gn_code execute(const Gnomon__V1__Command *command)
 			return GN_PERMISSION_DENIED;
 		world.runs = world.connected = false;
 	}
+	if (command->action_case == GNOMON__V1__COMMAND__ACTION_START_SHADOW) {
+		assert_true(world.has_clone);
+		if (world.refuses_trial)
+			return GN_FAILED_PRECONDITION;
+		world.trial_runs = true;
+	}
+	if (command->action_case == GNOMON__V1__COMMAND__ACTION_DESTROY_SHADOW)
+		world.trial_runs = false;
 	if (command->action_case == GNOMON__V1__COMMAND__ACTION_START_VM) {
 		assert_true(world.token && !world.fenced && world.has_port);
 		if (strstr(world.ids, command->id))
@@ -504,13 +537,164 @@ static void restarted(void **state)
 	}
 }
 
+/* ---- rehearsals ---- */
+
+static const Gnomon__V1__Rehearsal *showed(void)
+{
+	return gn_shadows_find(shadows, "vms/a")->message->rehearsal;
+}
+
+static int rehearse(struct gn_status *status)
+{
+	Gnomon__V1__RehearseShadowRequest request = GNOMON__V1__REHEARSE_SHADOW_REQUEST__INIT;
+	struct gn_plan_record *plan;
+
+	request.timeout_us = 20 * S;
+	return gn_mover_rehearse(mover, vm, &request, gn_time_now(), &plan, status);
+}
+
+/* Nothing of the clone is left, and the VM never noticed. */
+static void check_thrown_away(void)
+{
+	assert_false(world.trial_runs || world.has_clone);
+	assert_true(world.runs && world.has_port && !world.fenced);
+	assert_int_equal(world.n_promotions, 0);
+	assert_false(gn_shadows_find(shadows, "vms/a")->shadow.start);
+	assert_false(gn_mover_is_rehearsing(mover, "vms/a"));
+}
+
+static void rehearsed(void **state)
+{
+	struct gn_status status;
+	unsigned i;
+
+	for (i = 1; i <= 2; i++) { /* what the first one sent is no sign of the second one's life */
+		assert_int_equal(rehearse(&status), 0);
+		assert_true(gn_mover_is_rehearsing(mover, "vms/a"));
+		assert_true(rehearse(&status) < 0);
+		assert_non_null(strstr(status.message, "wait for the end of that plan"));
+		turn(40);
+		assert_int_equal(newest()->plan.state, GN_PLAN_DONE);
+		assert_true(showed()->passed && showed()->rto_us && showed()->point_us);
+		assert_string_equal(showed()->plan, newest()->message->name);
+		check_thrown_away();
+		assert_int_equal(gn_runner_count(runner), i);
+	}
+}
+
+static void rehearsal_without_life(void **state)
+{
+	struct gn_status status;
+
+	assert_int_equal(rehearse(&status), 0);
+	turn(40);
+	world.trial_is_silent = true;
+	assert_int_equal(rehearse(&status), 0);
+	turn(150);
+	assert_int_equal(newest()->plan.state, GN_PLAN_FAILED);
+	assert_false(showed()->passed);
+	assert_non_null(strstr(showed()->message, "sent nothing within 20 s"));
+	check_thrown_away();
+	world.refuses_trial = true;
+	assert_int_equal(rehearse(&status), 0);
+	turn(60);
+	assert_int_equal(newest()->plan.state, GN_PLAN_FAILED);
+	assert_non_null(strstr(showed()->message, "the owner's words"));
+	check_thrown_away();
+}
+
+static void rehearsal_refused(void **state)
+{
+	struct gn_status status;
+
+	gn_shadows_run(gn_shadows_find(shadows, "vms/a"), true, gn_time_now());
+	turn(10);
+	assert_true(rehearse(&status) < 0);
+	assert_non_null(strstr(status.message, "stop it first"));
+	assert_int_equal(gn_runner_count(runner), 0);
+}
+
+/* A VM that is lost does not wait for a rehearsal's end. */
+static void rehearsal_gives_way(void **state)
+{
+	struct gn_status status;
+
+	vm->mode = GN_POLICY_ENFORCE;
+	world.trial_is_silent = true;
+	assert_int_equal(rehearse(&status), 0);
+	turn(20);
+	assert_true(world.trial_runs);
+	kill_qemu();
+	turn(40);
+	check_moved(newest());
+	assert_int_equal(gn_runner_at(runner, 0)->plan.state, GN_PLAN_FAILED);
+	assert_false(world.trial_runs || showed()->passed);
+}
+
+static void rehearsed_by_schedule(void **state)
+{
+	Gnomon__V1__Shadow settings = GNOMON__V1__SHADOW__INIT;
+	Gnomon__V1__ShadowSchedule weekly = GNOMON__V1__SHADOW_SCHEDULE__INIT;
+	char *mask[] = {(char *)"rehearse"};
+	struct gn_status status;
+
+	weekly.first_us = gn_fake_now_us;
+	weekly.every_us = 60 * S;
+	settings.rehearse = &weekly;
+	assert_int_equal(gn_shadows_update(gn_shadows_find(shadows, "vms/a"), &settings, mask, 1,
+	                                   gn_time_now(), &status),
+	                 0);
+	turn(60);
+	assert_int_equal(gn_runner_count(runner), 1);
+	assert_true(showed()->passed);
+	turn(300);
+	assert_int_equal(gn_runner_count(runner), 2);
+	check_thrown_away();
+}
+
+static void rehearsal_goes_on(void **state)
+{
+	for (unsigned at = 0; at < 12; at++) {
+		struct gn_status status;
+		unsigned stop;
+
+		if (at) {
+			tear_down(state);
+			assert_int_equal(set_up(state), 0);
+		}
+		assert_int_equal(rehearse(&status), 0);
+		stop = world.n_answered + at;
+		while (world.n_answered < stop && !gn_plan_has_ended(&newest()->plan)) {
+			if (!answer_one())
+				tick();
+		}
+		close_all();
+		open_all();
+		host_told();
+		turn(80);
+		assert_int_equal(newest()->plan.state, GN_PLAN_DONE);
+		assert_true(showed()->passed);
+		check_thrown_away();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-	        CASE(enforced),      CASE(shown_only), CASE(comes_back_by_itself),
-	        CASE(fence_refused), CASE(stale),      CASE(refused),
+	        CASE(enforced),
+	        CASE(shown_only),
+	        CASE(comes_back_by_itself),
+	        CASE(fence_refused),
+	        CASE(stale),
+	        CASE(refused),
 	        CASE(restarted),
+	        CASE(rehearsed),
+	        CASE(rehearsal_without_life),
+	        CASE(rehearsal_refused),
+	        CASE(rehearsal_gives_way),
+	        CASE(rehearsed_by_schedule),
+	        CASE(rehearsal_goes_on),
 #undef CASE
 	};
 

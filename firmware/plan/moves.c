@@ -18,7 +18,10 @@ _Static_assert((int)GN_MOVE_STEP_RESERVE + ACTION_BASE == GNOMON__V1__ACTION__KI
                                GNOMON__V1__ACTION__KIND__PROMOTE &&
                        (int)GN_MOVE_STEP_BOOT + ACTION_BASE == GNOMON__V1__ACTION__KIND__BOOT &&
                        (int)GN_MOVE_STEP_ANNOUNCE + ACTION_BASE ==
-                               GNOMON__V1__ACTION__KIND__ANNOUNCE,
+                               GNOMON__V1__ACTION__KIND__ANNOUNCE &&
+                       (int)GN_MOVE_STEP_CLONE + ACTION_BASE == GNOMON__V1__ACTION__KIND__CLONE &&
+                       (int)GN_MOVE_STEP_TRIAL + ACTION_BASE == GNOMON__V1__ACTION__KIND__TRIAL &&
+                       (int)GN_MOVE_STEP_PROBE + ACTION_BASE == GNOMON__V1__ACTION__KIND__PROBE,
                "numbered alike");
 
 bool gn_runner_is_move(const struct gn_plan_record *record)
@@ -38,6 +41,9 @@ static bool kind_of(const Gnomon__V1__Move *move, enum gn_move_kind *out)
 	switch (move->kind) {
 	case GNOMON__V1__MOVE__KIND__FAILOVER:
 		*out = GN_MOVE_FAILOVER;
+		return true;
+	case GNOMON__V1__MOVE__KIND__REHEARSAL:
+		*out = GN_MOVE_REHEARSE;
 		return true;
 	default:
 		return false;
@@ -134,6 +140,9 @@ static void keep_answer(struct gn_plan_record *record, const struct gn_status *s
 {
 	Gnomon__V1__Action *action = record->message->actions[record->plan.at];
 
+	/* Why it failed stays, however well it is undone. */
+	if (record->plan.state == GN_PLAN_UNDOING && action->result && action->result->code)
+		return;
 	if (!action->result)
 		action->result = GN_MESSAGE_NEW(Gnomon__V1__Status, gnomon__v1__status__init);
 	action->result->code = (Gnomon__V1__Code)status->code;

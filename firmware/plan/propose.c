@@ -138,12 +138,19 @@ static struct gn_plan_record *make_record(struct gn_runner *runner, struct gn_vm
 	message->inputs = make_inputs(runner, vm, input);
 	set_reason(vm, input, message);
 	gn_plan_init(&record->plan, approved, message->expires_us);
+	record->plan.priority = gn_runner_priority(message);
 	if (action) {
 		gn_message_set(&action->vm, "%s", vm->name);
 		GN_MESSAGE_APPEND(message->actions, message->n_actions, action);
 		gn_plan_add_action(&record->plan, action->from, action->to);
 	}
 	return record;
+}
+
+enum gn_plan_priority gn_runner_priority(const Gnomon__V1__Plan *plan)
+{
+	return plan->inputs && plan->inputs->target < plan->inputs->allocated ? GN_PLAN_SHRINK
+	                                                                      : GN_PLAN_GROW;
 }
 
 static struct gn_plan_record *find_open(const struct gn_runner *runner, const struct gn_vm *vm,

@@ -330,18 +330,37 @@ static void act_on_result(void *context, const struct gn_executor_result *result
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-static bool another_runs(const struct gn_runner *runner, const struct gn_plan_record *record)
+static bool is_under_way(const struct gn_plan *plan)
 {
+	return plan->state == GN_PLAN_RUNNING || plan->state == GN_PLAN_UNDOING;
+}
+
+/* What a rehearsal throws away is its own: nobody needs to wait for that. */
+static bool only_clears_away(const struct gn_plan *plan)
+{
+	return plan->state == GN_PLAN_UNDOING && plan->priority == GN_PLAN_REHEARSAL;
+}
+
+/* Of plans of the same VM one runs. What waits and is more important has the other turn back. */
+static bool may_begin(struct gn_plan_record *record, struct gn_time now)
+{
+	const struct gn_plan_event preempt = {.kind = GN_PLAN_EVENT_PREEMPT};
+	struct gn_runner *runner = record->runner;
+	bool waits = record->plan.state == GN_PLAN_APPROVED, may = true;
 	size_t i;
 
 	for (i = 0; i < runner->n_records; i++) {
-		const struct gn_plan_record *other = runner->records[i];
+		struct gn_plan_record *other = runner->records[i];
 
-		if (other != record && other->plan.state == GN_PLAN_RUNNING &&
-		    strcmp(other->message->vm, record->message->vm) == 0)
-			return true;
+		if (other == record || !is_under_way(&other->plan) ||
+		    strcmp(other->message->vm, record->message->vm) != 0 ||
+		    only_clears_away(&other->plan))
+			continue;
+		may = false;
+		if (waits && gn_plan_admit(&record->plan, &other->plan) == GN_PLAN_MAY_PREEMPT)
+			gn_runner_step(other, &preempt, now);
 	}
-	return false;
+	return may;
 }
 
 void gn_runner_tick_one(struct gn_plan_record *record, struct gn_time now)
@@ -353,7 +372,7 @@ void gn_runner_tick_one(struct gn_plan_record *record, struct gn_time now)
 	if (!vm) {
 		event.kind = GN_PLAN_EVENT_WITHDRAW;
 	} else if (gn_runner_is_move(record)) {
-		event.may_begin = !another_runs(record->runner, record);
+		event.may_begin = may_begin(record, now);
 		event.has_room = true; /* its first action takes it */
 		event.holds = gn_runner_holds(record);
 	} else if (message->n_actions) {
@@ -361,7 +380,7 @@ void gn_runner_tick_one(struct gn_plan_record *record, struct gn_time now)
 
 		event.current = gn_executor_current(action->kind, resource_of(record),
 		                                    vm->allocation, &vm->limits);
-		event.may_begin = !another_runs(record->runner, record);
+		event.may_begin = may_begin(record, now);
 		event.has_room = !message->inputs ||
 		                 gn_brain_has_room(record->runner->brain, vm, resource_of(record),
 		                                   message->inputs->target);
@@ -475,6 +494,7 @@ static void load_plan(void *context, uint64_t id, uint64_t deadline_us, const vo
 	record->id = id;
 	record->message = message;
 	gn_plan_init(&record->plan, false, message->expires_us);
+	record->plan.priority = gn_runner_priority(message);
 	for (i = 0; !message->move && i < message->n_actions; i++)
 		gn_plan_add_action(&record->plan, message->actions[i]->from,
 		                   message->actions[i]->to);

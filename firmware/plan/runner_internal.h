@@ -28,4 +28,7 @@ void gn_runner_note_progress(struct gn_plan_record *record);
 /* Brings the message up to date, stores and publishes it. */
 void gn_runner_news(struct gn_plan_record *record, struct gn_time now);
 
+/* Of a plan that changes an allocation. */
+enum gn_plan_priority gn_runner_priority(const Gnomon__V1__Plan *plan);
+
 #endif

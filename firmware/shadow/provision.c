@@ -495,6 +495,19 @@ void gn_shadows_promoted(struct gn_shadow_record *record)
 	gn_shadows_store(record);
 }
 
+void gn_shadows_run(struct gn_shadow_record *record, bool run, struct gn_time now)
+{
+	step(record, run ? GN_SHADOW_EVENT_START : GN_SHADOW_EVENT_STOP, GN_OK, now);
+}
+
+void gn_shadows_note_rehearsal(struct gn_shadow_record *record,
+                               const Gnomon__V1__Rehearsal *rehearsal)
+{
+	GN_MESSAGE_FREE(record->message->rehearsal);
+	record->message->rehearsal = GN_MESSAGE_COPY(Gnomon__V1__Rehearsal, rehearsal);
+	gn_shadows_store(record);
+}
+
 void gn_shadows_remove(struct gn_shadow_record *record, struct gn_time now)
 {
 	step(record, GN_SHADOW_EVENT_DELETE, GN_OK, now);

@@ -24,8 +24,9 @@ struct gn_shadow_record {
 	struct gn_shadow_trigger triggers[GN_SHADOW_MAX_TRIGGERS];
 	struct gn_shadow_turn *turns; /* of each disk, to be made to follow again; follow.c */
 	size_t n_turns;
-	uint64_t scheduled_us;                /* wall: when the schedule last made it; 0: never */
-	char failure[GN_STATUS_MESSAGE_SIZE]; /* of the newest step; empty: it went well */
+	uint64_t started_us;   /* wall: its domain was last told to start; 0: not by this process */
+	uint64_t scheduled_us; /* wall: when the schedule last made it; 0: never */
+	char failure[GN_STATUS_MESSAGE_SIZE];    /* of the newest step; empty: it went well */
 	char why_failed[GN_STATUS_MESSAGE_SIZE]; /* of the step that could not be made */
 	struct gn_shadows *shadows;
 };
@@ -62,6 +63,12 @@ int gn_shadows_update(struct gn_shadow_record *record, const Gnomon__V1__Shadow 
 /* The VM runs on the shadow's disks from now on: other files follow, under a new token. NULL is
  * fine. */
 void gn_shadows_promoted(struct gn_shadow_record *record);
+/* Has its domain run on a copy of its disks, or stop and throw the copy away; only while it
+ * stands. What becomes of it: shadow.runs, or shadow.start taken back with 'why_failed'. */
+void gn_shadows_run(struct gn_shadow_record *record, bool run, struct gn_time now);
+/* What its newest rehearsal showed; copied and stored. */
+void gn_shadows_note_rehearsal(struct gn_shadow_record *record,
+                               const Gnomon__V1__Rehearsal *rehearsal);
 /* Begins to remove it; the record goes when all is undone. */
 void gn_shadows_remove(struct gn_shadow_record *record, struct gn_time now);
 

@@ -79,14 +79,14 @@ static int check_mirror(const Gnomon__V1__Mirror *mirror, struct gn_status *stat
 	return 0;
 }
 
-static int check_schedule(const Gnomon__V1__ShadowSchedule *schedule, struct gn_status *status)
+static int check_schedule(const Gnomon__V1__ShadowSchedule *schedule, const char *field,
+                          struct gn_status *status)
 {
 	if (schedule && schedule->every_us && schedule->every_us < 60000000)
-		return gn_status_set(
-		        status, GN_OUT_OF_RANGE,
-		        "schedule.every_us is %llu; give 60000000 (one minute) or more, "
-		        "or 0 for once",
-		        (unsigned long long)schedule->every_us);
+		return gn_status_set(status, GN_OUT_OF_RANGE,
+		                     "%s.every_us is %llu; give 60000000 (one minute) or more, "
+		                     "or 0 for once",
+		                     field, (unsigned long long)schedule->every_us);
 	return 0;
 }
 
@@ -133,7 +133,9 @@ int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *
 	        settings->pool_path[0] ? settings->pool_path : shadows->brain->config->pool_path;
 
 	if (check_scaling(settings->scaling, vm, status) || check_triggers(settings, status) ||
-	    check_mirror(settings->mirror, status) || check_schedule(settings->schedule, status) ||
+	    check_mirror(settings->mirror, status) ||
+	    check_schedule(settings->schedule, "schedule", status) ||
+	    check_schedule(settings->rehearse, "rehearse", status) ||
 	    check_replication(settings->replication, status) || check_snapshots(settings, status))
 		return -EINVAL;
 	if (vm->spec->n_disks && !pool)
@@ -160,8 +162,9 @@ static bool is_named(char *const *mask, size_t n_mask, const char *field)
 
 static bool can_be_changed(const char *field)
 {
-	static const char *const known[] = {"start",  "scaling",     "triggers",  "schedule",
-	                                    "mirror", "replication", "snapshots", "hold"};
+	static const char *const known[] = {"start",     "scaling", "triggers",
+	                                    "schedule",  "mirror",  "replication",
+	                                    "snapshots", "hold",    "rehearse"};
 	size_t i;
 
 	for (i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -179,7 +182,7 @@ int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *sta
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
 			                     "update_mask '%.60s' cannot be changed; give start, "
 			                     "scaling, triggers, schedule, mirror, replication, "
-			                     "snapshots or hold",
+			                     "snapshots, hold or rehearse",
 			                     mask[i]);
 	return 0;
 }
@@ -220,6 +223,7 @@ void gn_shadow_take(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from, char
 	}
 	TAKE(scaling, Gnomon__V1__ShadowScaling)
 	TAKE(schedule, Gnomon__V1__ShadowSchedule)
+	TAKE(rehearse, Gnomon__V1__ShadowSchedule)
 	TAKE(mirror, Gnomon__V1__Mirror)
 	TAKE(replication, Gnomon__V1__ShadowReplication)
 #undef TAKE

@@ -376,6 +376,7 @@ void gn_shadow_do(struct gn_shadow_record *record, struct gn_time now)
 		define(record, vm, now);
 		return;
 	case GN_SHADOW_STEP_START:
+		record->started_us = now.wall_us;
 		simple_command(record, GNOMON__V1__COMMAND__ACTION_START_SHADOW, now);
 		return;
 	case GN_SHADOW_STEP_MIRROR:

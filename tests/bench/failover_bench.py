@@ -33,9 +33,13 @@ def done(devbox, number):
     return plans[0] if len(plans) == number and plans[0]["state"] == "DONE" else None
 
 
+def wait_in_step(devbox):
+    wait_for(lambda: devbox.ctl("shadow", "show", "web-1")["state"] == "IN_STEP", 300, "the shadow in step")
+
+
 def fail_over(devbox, number):
     """Kills the VM's QEMU under writes; the finished plan."""
-    wait_for(lambda: devbox.ctl("shadow", "show", "web-1")["state"] == "IN_STEP", 300, "the shadow in step")
+    wait_in_step(devbox)
     console = devbox.console("web-1").wait_ready(300)
     console.command("verify 600")
     time.sleep(2)
@@ -75,6 +79,7 @@ def run(context):
         devbox.start()
         devbox.ctl("shadow", "create", "web-1", "--replication", "async")
         for mode in ("async", "in-step"):
+            wait_in_step(devbox)
             devbox.ctl("shadow", "update", "web-1", "--replication", mode)
             plans = []
             for _ in range(count):

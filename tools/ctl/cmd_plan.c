@@ -144,6 +144,12 @@ static void print_what(const Gnomon__V1__Plan *p, const Gnomon__V1__Action *a)
 	                                               "the shadow's disks to be those of ", false},
 	        [GNOMON__V1__ACTION__KIND__BOOT] = {"start", "", false},
 	        [GNOMON__V1__ACTION__KIND__ANNOUNCE] = {"wait", "until the network hears ", false},
+	        [GNOMON__V1__ACTION__KIND__CLONE] = {"clone", "the disks of the shadow of ", false},
+	        [GNOMON__V1__ACTION__KIND__TRIAL] = {"start",
+	                                             "the clone, apart from the network, of ",
+	                                             false},
+	        [GNOMON__V1__ACTION__KIND__PROBE] = {"wait", "for a sign of life of the clone of ",
+	                                             false},
 	};
 	char from[GN_FORMAT_SIZE], to[GN_FORMAT_SIZE];
 	bool is_known = (size_t)a->kind < sizeof words / sizeof words[0] && words[a->kind].verb;
@@ -192,6 +198,8 @@ static void print_move(const Gnomon__V1__Move *m)
 {
 	char a[GN_FORMAT_SIZE], b[GN_FORMAT_SIZE], c[GN_FORMAT_SIZE];
 
+	if (m->kind == GNOMON__V1__MOVE__KIND__REHEARSAL)
+		return; /* the VM was not away */
 	gn_output_field("cause", "%s; noticed in %s", m->cause,
 	                gn_format_duration(m->detected_us - m->first_us, a, sizeof a));
 	if (m->done_us)

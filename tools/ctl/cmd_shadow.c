@@ -45,8 +45,9 @@ struct description {
 	bool mode_given, rate_given, journal_given;
 	Gnomon__V1__ShadowSchedule schedule;
 	bool first_given, every_given;
+	Gnomon__V1__ShadowSchedule rehearse;
 	struct gn_ctl_session session;
-	char *mask[8];
+	char *mask[9];
 	size_t n_mask;
 };
 
@@ -133,6 +134,23 @@ static void take_schedule(struct gn_ctl_arguments *a, struct description *d)
 		return;
 	d->schedule.first_us = gn_clock_wall_us() + after_us;
 	d->shadow.schedule = &d->schedule;
+}
+
+static void take_rehearsals(struct gn_ctl_arguments *a, struct description *d)
+{
+	const char *value;
+
+	if (!gn_ctl_option(a, "--rehearse-every", &value))
+		return;
+	name_field(d, "rehearse");
+	if (!strcmp(value, "never"))
+		return;
+	gnomon__v1__shadow_schedule__init(&d->rehearse);
+	if (gn_parse_duration(value, &d->rehearse.every_us) || !d->rehearse.every_us ||
+	    d->rehearse.every_us > LONGEST_US)
+		gn_ctl_usage("--rehearse-every %s: give a duration such as 7d, or never", value);
+	d->rehearse.first_us = gn_clock_wall_us();
+	d->shadow.rehearse = &d->rehearse;
 }
 
 /* By number: control.proto. */
@@ -254,6 +272,7 @@ static void take_options(struct gn_ctl_arguments *a, struct description *d, bool
 	take_rules(a, d);
 	take_triggers(a, d);
 	take_schedule(a, d);
+	take_rehearsals(a, d);
 	if (gn_ctl_session_options(a, &d->session)) {
 		d->shadow.mirror = &d->session.mirror;
 		name_field(d, "mirror");
@@ -336,13 +355,13 @@ static void print_trigger(const Gnomon__V1__ShadowTrigger *t)
 	                gn_format_duration(t->for_us, duration, sizeof duration));
 }
 
-static void print_schedule(const Gnomon__V1__ShadowSchedule *s, uint64_t now)
+static void print_schedule(const char *field, const Gnomon__V1__ShadowSchedule *s, uint64_t now)
 {
 	char first[GN_FORMAT_SIZE], every[GN_FORMAT_SIZE];
 
 	if (!s->first_us && !s->every_us)
 		return;
-	gn_output_field("schedule", "first %s, %s%s",
+	gn_output_field(field, "first %s, %s%s",
 	                gn_format_when(s->first_us, now, first, sizeof first),
 	                s->every_us ? "then every " : "once",
 	                s->every_us ? gn_format_duration(s->every_us, every, sizeof every) : "");
@@ -427,7 +446,11 @@ static void print_shadow(const Gnomon__V1__Shadow *s)
 	for (size_t i = 0; i < s->n_triggers; i++)
 		print_trigger(s->triggers[i]);
 	if (s->schedule)
-		print_schedule(s->schedule, now);
+		print_schedule("schedule", s->schedule, now);
+	if (s->rehearse)
+		print_schedule("rehearsals", s->rehearse, now);
+	if (s->rehearsal)
+		gn_ctl_rehearsal_print(&s->rehearsal->base);
 	if (s->mirror)
 		print_mirror(s->mirror);
 }

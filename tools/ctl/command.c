@@ -29,6 +29,7 @@
 	"  --journal SIZE         of each disk, on the card (default: 64MiB)\n"                    \
 	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
 	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
+	"  --rehearse-every 7d    rehearse it now and so often (never: only when asked)\n"         \
 	"  --direction both|rx|tx --filter FILTER --truncate N --sample N\n"                       \
 	"                         its mirror session, see 'mirror set --help'\n"
 
@@ -63,7 +64,7 @@
 #define SHADOW_OPTIONS                                                                             \
 	"--start --vcpus --vcpus-step --vcpus-ceiling --memory --memory-step --memory-ceiling "    \
 	"--replication --resync-rate --journal --snapshots --when --after "                        \
-	"--every " SESSION_OPTIONS
+	"--every --rehearse-every " SESSION_OPTIONS
 
 #define OPTIONS_OF(resource)                                                                       \
 	" --" resource "-quantile --" resource "-horizon --" resource "-min --" resource           \
@@ -180,6 +181,14 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  --accept-loss      also when writes are missing, however many\n"
          "  --accept DURATION  also when those of the last so long are\n\n"
          "  gnomonctl shadow promote web-1\n"},
+        {"shadow", "rehearse", gn_ctl_shadow_rehearse, "VM [--timeout 60s] [--no-wait]",
+         "--timeout --no-wait", "try whether a shadow would boot, and how fast",
+         "Clones the shadow's last consistent point, starts its domain on the clone, at a port\n"
+         "whose packets go nowhere, waits until the clone sends a packet, and throws all of it\n"
+         "away. The VM and its shadow's disks are not touched.\n"
+         "  --timeout 60s  for the sign of life, at most 110s (default: 90s)\n"
+         "  --no-wait      only begin it; 'shadow show' tells later\n\n"
+         "  gnomonctl shadow rehearse web-1\n"},
         {"snapshot", "list", gn_ctl_snapshot_list, "[VM]", "", "snapshots of shadows",
          "  gnomonctl snapshot list web-1\n"},
         {"snapshot", "create", gn_ctl_snapshot_create, "VM NAME", "",

@@ -69,12 +69,14 @@ gn_ctl_command gn_ctl_alert_list, gn_ctl_alert_ack, gn_ctl_hazard;
 gn_ctl_command gn_ctl_model_list, gn_ctl_model_import, gn_ctl_model_rollback,
         gn_ctl_model_export_history, gn_ctl_vm_export_state, gn_ctl_vm_import_state;
 gn_ctl_command gn_ctl_shadow_create, gn_ctl_shadow_list, gn_ctl_shadow_show, gn_ctl_shadow_update,
-        gn_ctl_shadow_delete, gn_ctl_shadow_promote;
+        gn_ctl_shadow_delete, gn_ctl_shadow_promote, gn_ctl_shadow_rehearse;
 gn_ctl_command gn_ctl_snapshot_list, gn_ctl_snapshot_create, gn_ctl_snapshot_delete,
         gn_ctl_snapshot_revert, gn_ctl_snapshot_export, gn_ctl_clone;
 gn_ctl_command gn_ctl_volume_list, gn_ctl_volume_show, gn_ctl_volume_verify;
 gn_ctl_command gn_ctl_export_list, gn_ctl_export_create, gn_ctl_export_delete;
 gn_ctl_command gn_ctl_mirror_show, gn_ctl_mirror_set, gn_ctl_mirror_delete;
+/* What a rehearsal showed, as fields. */
+void gn_ctl_rehearsal_print(const ProtobufCMessage *rehearsal);
 /* Prints a plan, as 'plan show' does, and frees it. */
 int gn_ctl_plan_print(struct gn_ctl *ctl, ProtobufCMessage *plan);
 gn_ctl_command gn_ctl_policy_get, gn_ctl_policy_set;
