@@ -331,6 +331,34 @@ static void test_metrics_tell_how_far_a_shadow_is_behind(void **state)
 	free(page);
 }
 
+static void test_metrics_tell_the_newest_rehearsal(void **state)
+{
+	Gnomon__V1__Rehearsal rehearsal = GNOMON__V1__REHEARSAL__INIT;
+	Gnomon__V1__Shadow shadow = GNOMON__V1__SHADOW__INIT, *shadows[] = {&shadow};
+	Gnomon__V1__ShadowList list = GNOMON__V1__SHADOW_LIST__INIT;
+	struct gn_metrics metrics = {.shadows = &list};
+	char *page;
+
+	list.shadows = shadows;
+	list.n_shadows = 1;
+	shadow.vm = (char *)"vms/a";
+	page = page_of(&metrics);
+	assert_null(strstr(page, "gnomon_shadow_rehearsal_passed{"));
+	free(page);
+	shadow.rehearsal = &rehearsal;
+	rehearsal.begun_us = 1700000000500000;
+	rehearsal.rto_us = 9500000;
+	page = page_of(&metrics);
+	assert_non_null(strstr(page, "gnomon_shadow_rehearsal_passed{vm=\"a\"} 0\n"));
+	assert_null(strstr(page, "gnomon_shadow_rehearsal_rto_seconds{"));
+	free(page);
+	rehearsal.passed = true;
+	page = page_of(&metrics);
+	assert_non_null(strstr(page, "gnomon_shadow_rehearsal_passed{vm=\"a\"} 1\n"));
+	assert_non_null(strstr(page, "gnomon_shadow_rehearsal_rto_seconds{vm=\"a\"} 9.500000\n"));
+	free(page);
+}
+
 static void test_metrics_are_in_base_units(void **state)
 {
 	Gnomon__V1__Demand cpu = GNOMON__V1__DEMAND__INIT, net = GNOMON__V1__DEMAND__INIT;
@@ -384,6 +412,7 @@ int main(void)
 	        cmocka_unit_test(test_a_code_works_once),
 	        cmocka_unit_test(test_metrics_are_in_base_units),
 	        cmocka_unit_test(test_metrics_tell_how_far_a_shadow_is_behind),
+	        cmocka_unit_test(test_metrics_tell_the_newest_rehearsal),
 	        cmocka_unit_test(test_the_description_is_whole),
 	};
 

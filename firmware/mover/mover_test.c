@@ -576,6 +576,7 @@ static void rehearsed(void **state)
 		turn(40);
 		assert_int_equal(newest()->plan.state, GN_PLAN_DONE);
 		assert_true(showed()->passed && showed()->rto_us && showed()->point_us);
+		assert_true(showed()->clone_us && showed()->remove_us);
 		assert_string_equal(showed()->plan, newest()->message->name);
 		check_thrown_away();
 		assert_int_equal(gn_runner_count(runner), i);

@@ -256,9 +256,11 @@ static void perform(struct gn_plan_record *record, unsigned effects, struct gn_t
 		                               .holds = gn_runner_holds(record)};
 		Gnomon__V1__Plan *message = record->message;
 		uint32_t at = record->plan.at;
+		bool undoes = record->plan.state == GN_PLAN_UNDOING;
 
 		message->state = (Gnomon__V1__Plan__State)record->plan.state;
-		message->actions[at]->at_us = now.wall_us;
+		if (!undoes) /* else it stays known how long it took */
+			message->actions[at]->at_us = now.wall_us;
 		name_command(record);
 		gn_runner_note_progress(record);
 		if (vm && message->inputs)
@@ -266,7 +268,7 @@ static void perform(struct gn_plan_record *record, unsigned effects, struct gn_t
 			                 message->inputs->target);
 		stored.ok = store_record(record) == 0 &&
 		            gn_store_commit(record->runner->brain->store, true) == 0;
-		if (!stored.ok)
+		if (!stored.ok && !undoes)
 			message->actions[at]->at_us = 0;
 		effects = (effects & ~(unsigned)GN_PLAN_STORE) |
 		          gn_plan_step(&record->plan, &stored, now.wall_us);

@@ -51,7 +51,7 @@ def is_gone(devbox):
 
 def passes(devbox, consoles, steps):
     before, qemu = consoles[1].status(), qemu_of(devbox, "web-1")
-    showed = devbox.ctl("shadow", "rehearse", "web-1", "--timeout", "100s")
+    showed = devbox.ctl("shadow", "rehearse", "web-1", "--within", "100s")
     print(f"# clone {showed['clone_us'] / 1e3:.0f} ms, start {showed['boot_us'] / 1e3:.0f} ms, sign of life "
           f"{showed['probe_us'] / 1e3:.0f} ms, thrown away {showed['remove_us'] / 1e3:.0f} ms, "
           f"RTO {showed['rto_us'] / 1e3:.0f} ms", flush=True)
@@ -91,7 +91,7 @@ def fails(devbox, steps):
     """A second is too short for any guest."""
     wait_in_step(devbox)
     try:
-        devbox.ctl("shadow", "rehearse", "web-1", "--timeout", "1s")
+        devbox.ctl("shadow", "rehearse", "web-1", "--within", "1s")
     except Failed:
         pass
     showed = shadow_of(devbox)["rehearsal"]

@@ -89,9 +89,9 @@ int gn_ctl_shadow_rehearse(struct gn_ctl *ctl, struct gn_ctl_arguments *argument
 	const char *value;
 	int result;
 
-	if (gn_ctl_option(arguments, "--timeout", &value) &&
+	if (gn_ctl_option(arguments, "--within", &value) &&
 	    (gn_parse_duration(value, &request.timeout_us) || !request.timeout_us))
-		gn_ctl_usage("--timeout %s: give a duration such as 60s", value);
+		gn_ctl_usage("--within %s: give a duration such as 60s", value);
 	request.name = (char *)gn_ctl_vm_name(arguments, "/shadow");
 	gn_ctl_end(arguments);
 	plan = gn_ctl_call(ctl, "RehearseShadow", &request.base);

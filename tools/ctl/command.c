@@ -181,12 +181,12 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  --accept-loss      also when writes are missing, however many\n"
          "  --accept DURATION  also when those of the last so long are\n\n"
          "  gnomonctl shadow promote web-1\n"},
-        {"shadow", "rehearse", gn_ctl_shadow_rehearse, "VM [--timeout 60s] [--no-wait]",
-         "--timeout --no-wait", "try whether a shadow would boot, and how fast",
+        {"shadow", "rehearse", gn_ctl_shadow_rehearse, "VM [--within 60s] [--no-wait]",
+         "--within --no-wait", "try whether a shadow would boot, and how fast",
          "Clones the shadow's last consistent point, starts its domain on the clone, at a port\n"
          "whose packets go nowhere, waits until the clone sends a packet, and throws all of it\n"
          "away. The VM and its shadow's disks are not touched.\n"
-         "  --timeout 60s  for the sign of life, at most 110s (default: 90s)\n"
+         "  --within 60s  for the sign of life, at most 110s (default: 90s)\n"
          "  --no-wait      only begin it; 'shadow show' tells later\n\n"
          "  gnomonctl shadow rehearse web-1\n"},
         {"snapshot", "list", gn_ctl_snapshot_list, "[VM]", "", "snapshots of shadows",
