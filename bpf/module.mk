@@ -16,6 +16,8 @@ $(foreach p,tasks calls $(bpf.windows),$(eval $(call bpf-loader,$(p))))
 bpf.src := bpf/object.c bpf/tasks.c bpf/window.c $(bpf.windows:%=bpf/%.c)
 BPF_LIBS := -lbpf -lelf -lz
 $(eval $(call test,bpf_tasks,bpf/tasks_test.c bpf/tasks.c bpf/object.c firmware/core/status.c,$(BPF_LIBS)))
+$(B)/san/bpf/programs_test.o: $(B)/gen/bpf/syscalls.skel.h $(B)/gen/bpf/calls.skel.h
+$(eval $(call test,bpf_programs,bpf/programs_test.c bpf/object.c firmware/core/status.c,$(BPF_LIBS)))
 $(eval $(call prog,gn-bpf-load,bpf/load.c,-lpthread))
 
 # The agent for guests: static, so that it runs in any of them.

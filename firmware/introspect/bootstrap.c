@@ -16,13 +16,17 @@
 #define IMAGE_BEFORE      (96 * MIB) /* of the data, where tables are looked for */
 #define IMAGE_AFTER       (32 * MIB)
 #define MAX_GIB           4096 /* of guest memory */
+/* Who plants pages of VMCOREINFO makes each cost a search of the image: that many are looked into,
+ * then the kernel's tables are looked for. Resets leave two or three. */
+#define MAX_CANDIDATES 16
 
 struct search {
 	struct gn_memory *memory;
 	const struct gn_bootstrap_hints *hints;
 	enum gn_bootstrap_reason reason;
 	struct gn_kernel kernel;
-	uint64_t text; /* where the image begins, physical; 0: not known */
+	uint64_t text;         /* where the image begins, physical; 0: not known */
+	unsigned n_candidates; /* pages of VMCOREINFO that were worth a search */
 };
 
 /* Keeps the furthest that a candidate came. */
@@ -223,6 +227,7 @@ static bool try_vmcoreinfo(struct search *s, uint64_t page)
 	    !(map_x86(s, &info) || map_arm64(s, &info)) ||
 	    !gn_space_translate(&k->space, anchor_va, &anchor))
 		return false;
+	s->n_candidates++;
 	if (!gn_vmcoreinfo_symbol(&info, "_stext", &text_va) ||
 	    !gn_space_translate(&k->space, text_va, &s->text))
 		s->text = 0;
@@ -330,7 +335,7 @@ static bool by_vmcoreinfo(struct search *s)
 	struct gn_memory_scan scan = {.region = 0};
 	uint64_t page;
 
-	while (gn_find_vmcoreinfo(s->memory, &scan, &page))
+	while (s->n_candidates < MAX_CANDIDATES && gn_find_vmcoreinfo(s->memory, &scan, &page))
 		if (try_vmcoreinfo(s, page) && accept(s))
 			return true;
 	return false;

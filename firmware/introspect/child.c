@@ -133,12 +133,20 @@ int gn_child_start(const struct gn_ram_message *message, const int *fds,
 		close(pair[0]);
 		return err;
 	}
-	child->pid = pid;
-	child->fd = pair[0];
+	*child = (struct gn_child){.pid = pid, .fd = pair[0]};
 	return 0;
 }
 
-int gn_child_receive(struct gn_child *child, struct gn_report *report)
+static bool is_flood(struct gn_child *child, uint64_t now_us)
+{
+	if (now_us - child->second_us >= 1000000) {
+		child->second_us = now_us;
+		child->n_reports = 0;
+	}
+	return ++child->n_reports > GN_CHILD_MOST_REPORTS;
+}
+
+int gn_child_receive(struct gn_child *child, uint64_t now_us, struct gn_report *report)
 {
 	ssize_t n = recv(child->fd, report, sizeof *report, MSG_DONTWAIT | MSG_TRUNC);
 
@@ -146,6 +154,8 @@ int gn_child_receive(struct gn_child *child, struct gn_report *report)
 		return 0;
 	if (n <= 0)
 		return -EPIPE;
+	if (is_flood(child, now_us))
+		return -EOVERFLOW;
 	return n == (ssize_t)sizeof *report && gn_report_check(report) ? 1 : -EBADMSG;
 }
 

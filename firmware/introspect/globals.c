@@ -8,7 +8,10 @@
 #define MAX_NODES 64
 #define MAX_ZONES 8
 #define FIXED_ONE 2048 /* avenrun: 11 fractional bits */
-#define N(array)  (sizeof(array) / sizeof(array)[0])
+#define MAX_PAGES                                                                                  \
+	((uint64_t)1 << 52) /* 64-bit addresses have no more; sums of some stay numbers            \
+	                     */
+#define N(array) (sizeof(array) / sizeof(array)[0])
 
 static bool has(const struct gn_kernel *k, enum gn_symbol symbol)
 {
@@ -143,6 +146,12 @@ static void read_load(const struct gn_kernel *k, struct gn_globals *out)
 		        load[i] > UINT32_MAX ? 0 : (uint32_t)(load[i] * 1000 / FIXED_ONE);
 }
 
+/* What cannot be a number of pages is none. */
+static uint64_t as_pages(uint64_t value)
+{
+	return value > MAX_PAGES ? 0 : value;
+}
+
 /* A counter of the given array; negative ones are 0, as in /proc. */
 static bool counter(const struct gn_kernel *k, enum gn_symbol array, uint32_t index,
                     uint64_t *pages)
@@ -151,8 +160,7 @@ static bool counter(const struct gn_kernel *k, enum gn_symbol array, uint32_t in
 	if (!has(k, array) || index == GN_PROFILE_ABSENT ||
 	    !gn_space_u64(&k->space, k->symbols.va[array] + 8ull * index, pages))
 		return false;
-	if ((int64_t)*pages < 0)
-		*pages = 0;
+	*pages = as_pages(*pages);
 	return true;
 }
 
@@ -171,7 +179,7 @@ static uint64_t node_watermark(const struct gn_kernel *k, uint64_t node)
 		if (gn_space_u64(&k->space, zone + p->at.zone_watermark + 8ull * p->value.wmark_low,
 		                 &low) &&
 		    gn_space_u64(&k->space, zone + p->at.zone_boost, &boost))
-			sum += low + boost;
+			sum += as_pages(low) + as_pages(boost);
 	}
 	return sum;
 }
@@ -209,10 +217,10 @@ static uint64_t reserve(const struct gn_kernel *k)
 
 	if (variable(k, GN_SYM_totalreserve_pages, &sum) ||
 	    k->profile.at.node_reserve == GN_PROFILE_ABSENT)
-		return sum;
+		return as_pages(sum);
 	for (unsigned i = 0; node_at(k, i, &node); i++)
 		if (gn_space_u64(&k->space, node + k->profile.at.node_reserve, &pages))
-			sum += pages;
+			sum += as_pages(pages);
 	return sum;
 }
 

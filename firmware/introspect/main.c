@@ -16,6 +16,7 @@
 #include "firmware/introspect/dump.h"
 #include "firmware/introspect/observer.h"
 #include "firmware/introspect/print.h"
+#include "firmware/introspect/sandbox.h"
 #include "firmware/introspect/service.h"
 
 #define PROCESS "gnomon-introspect"
@@ -152,21 +153,27 @@ static int read_dump(const struct options *o, struct gn_memory *memory)
 	return ready ? 0 : 3;
 }
 
+/* The file stays open: once shut in, the process can only read, print and end. */
 static int run_dump(const struct options *o)
 {
+	static char buffer[1 << 16];
 	struct gn_memory memory = {.n_regions = 0};
 	struct gn_status status;
-	int fd = open(o->dump, O_RDONLY | O_CLOEXEC), code = 1;
+	int fd = open(o->dump, O_RDONLY | O_CLOEXEC), code = 1, err;
 
 	if (fd < 0)
 		gn_log(GN_LOG_ERROR, "'%s' cannot be opened: %s", o->dump, strerror(errno));
 	else if (gn_dump_open(&memory, fd, o->base, &status) != 0)
 		gn_log(GN_LOG_ERROR, "'%s': %s", o->dump, status.message);
+	else if ((err = setvbuf(stdout, buffer, _IOFBF, sizeof buffer) ? -EINVAL
+	                                                               : gn_sandbox_dump()) < 0)
+		gn_log(GN_LOG_ERROR,
+		       "the process cannot be confined (seccomp): %s; a kernel with "
+		       "CONFIG_SECCOMP_FILTER is needed",
+		       strerror(-err));
 	else
 		code = read_dump(o, &memory);
 	gn_memory_fini(&memory);
-	if (fd >= 0)
-		close(fd);
 	return code;
 }
 

@@ -22,3 +22,5 @@ $(eval $(call test,introspect-judge,firmware/introspect/judge_test.c firmware/in
 $(eval $(call fuzz,introspect,tests/introspect/introspect_fuzz.c $(introspect_image.src) \
 	$(introspect_read.src),-lbpf))
 $(eval $(call test,introspect-source,firmware/introspect/source_test.c firmware/introspect/source.c))
+$(eval $(call test,introspect-child,firmware/introspect/child_test.c firmware/introspect/child.c \
+	firmware/introspect/sandbox.c firmware/core/clock.c $(introspect.src),-lbpf -lseccomp))

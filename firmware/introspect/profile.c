@@ -7,7 +7,15 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#define MAX_DEPTH 8 /* of nested anonymous members, and of qualifiers */
+#define MAX_DEPTH   8          /* of nested anonymous members, and of qualifiers */
+#define MAX_MEMBERS (1u << 20) /* looked at for one kernel; a real one needs some 20,000 */
+
+/* Anonymous members of anonymous members can be few bytes and more places than there are atoms, so
+ * what may be looked at is counted. */
+struct types {
+	const struct btf *btf;
+	uint32_t n_left;
+};
 
 struct place {
 	uint32_t type;
@@ -50,26 +58,28 @@ static const struct btf_type *strip(const struct btf *btf, uint32_t *id)
 	return NULL;
 }
 
-static bool find_member(const struct btf *btf, uint32_t id, const char *name, size_t length,
+static bool find_member(struct types *types, uint32_t id, const char *name, size_t length,
                         int depth, struct place *out)
 {
+	const struct btf *btf = types->btf;
 	const struct btf_type *t = strip(btf, &id);
 	const struct btf_member *m;
 
 	if (!t || !btf_is_composite(t) || depth == MAX_DEPTH)
 		return false;
 	m = btf_members(t);
-	for (uint16_t i = 0; i < btf_vlen(t); i++) {
+	for (uint16_t i = 0; i < btf_vlen(t) && types->n_left; i++) {
 		const char *text = btf__name_by_offset(btf, m[i].name_off);
 		uint32_t bits = btf_member_bit_offset(t, i);
 
+		types->n_left--;
 		if (text && *text) {
 			if (strlen(text) != length || memcmp(text, name, length) != 0)
 				continue;
 			*out = (struct place){m[i].type, bits, btf_member_bitfield_size(t, i) != 0};
 			return true;
 		}
-		if (find_member(btf, m[i].type, name, length, depth + 1, out)) {
+		if (find_member(types, m[i].type, name, length, depth + 1, out)) {
 			out->bits += bits;
 			return true;
 		}
@@ -77,17 +87,16 @@ static bool find_member(const struct btf *btf, uint32_t id, const char *name, si
 	return false;
 }
 
-static bool resolve(const struct btf *btf, const char *container, const char *path,
-                    struct place *out)
+static bool resolve(struct types *types, const char *container, const char *path, struct place *out)
 {
-	int32_t id = btf__find_by_name_kind(btf, container, BTF_KIND_STRUCT);
+	int32_t id = btf__find_by_name_kind(types->btf, container, BTF_KIND_STRUCT);
 	struct place place = {.type = (uint32_t)id};
 
 	while (id > 0 && *path) {
 		size_t length = strcspn(path, ".");
 		struct place next;
 
-		if (!find_member(btf, place.type, path, length, 0, &next))
+		if (!find_member(types, place.type, path, length, 0, &next))
 			return false;
 		next.bits += place.bits;
 		place = next;
@@ -97,13 +106,15 @@ static bool resolve(const struct btf *btf, const char *container, const char *pa
 	return id > 0;
 }
 
-static void load_fields(const struct btf *btf, struct gn_profile *out)
+static void load_fields(struct types *types, struct gn_profile *out)
 {
+	const struct btf *btf = types->btf;
+
 	for (size_t i = 0; i < COUNT(field_rules); i++) {
 		const struct rule *rule = &field_rules[i];
 		struct place place;
 
-		if (!resolve(btf, rule->container, rule->name, &place) ||
+		if (!resolve(types, rule->container, rule->name, &place) ||
 		    place.bits / 8 > GN_PROFILE_MAX_OFFSET)
 			continue;
 		if (place.is_bitfield)
@@ -165,6 +176,7 @@ static int say_nothing(enum libbpf_print_level level, const char *format, va_lis
 int gn_profile_load(const void *btf_bytes, size_t size, struct gn_profile *out)
 {
 	struct gn_profile profile;
+	struct types types = {.n_left = MAX_MEMBERS};
 	struct place place;
 	struct btf *btf;
 
@@ -175,10 +187,11 @@ int gn_profile_load(const void *btf_bytes, size_t size, struct gn_profile *out)
 	if (!btf)
 		return -EBADMSG;
 	memset(&profile, 0xff, sizeof profile);
-	load_fields(btf, &profile);
+	types.btf = btf;
+	load_fields(&types, &profile);
 	load_values(btf, &profile);
 	load_percpu(btf, &profile);
-	profile.is_arm64 = resolve(btf, "pt_regs", "pstate", &place);
+	profile.is_arm64 = resolve(&types, "pt_regs", "pstate", &place);
 	btf__free(btf);
 	if (profile.at.task_tasks == GN_PROFILE_ABSENT ||
 	    profile.at.task_pid == GN_PROFILE_ABSENT || profile.at.task_comm == GN_PROFILE_ABSENT ||

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <bpf/btf.h>
 #include "firmware/introspect/globals.h"
 #include "firmware/introspect/klog.h"
 #include "firmware/introspect/observer.h"
@@ -144,6 +145,47 @@ static void passes_over_decoys(void **state)
 	memcpy(image.bytes + 8192, "OSRELEASE=", 10);
 	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_OK);
 	check_found(GN_BOOTSTRAP_VMCOREINFO);
+}
+
+/* Pages that look like the first and cost a search each: after some, the kernel's tables are looked
+ * for. */
+static void gives_up_on_many_decoys(void **state)
+{
+	find(GN_IMAGE_OLD, false);
+	for (unsigned page = 1; page <= 20; page++) {
+		uint8_t *at = image.bytes + page * 4096;
+
+		memcpy(at, gn_image_at(&image, GN_IMAGE_VMCOREINFO), 4096);
+		memcpy(memmem(at, 4096, "phys_base)=", 11), "phys_base)=0\n#", 14);
+	}
+	assert_int_equal(gn_bootstrap(&image.memory, &no_hints, &kernel), GN_BOOTSTRAP_OK);
+	check_found(GN_BOOTSTRAP_SIGNATURE);
+}
+
+/* Eight structures, each of 1,000 nameless members of the next: 10^24 places to look at for a name.
+ */
+static void nested_members_are_bounded(void **state)
+{
+	struct btf *btf = btf__new_empty();
+	struct gn_profile profile;
+	const void *bytes;
+	uint32_t size;
+	int inner;
+
+	assert_non_null(btf);
+	inner = btf__add_int(btf, "u64", 8, 0);
+	for (unsigned level = 0; level < 8; level++) {
+		int id = btf__add_struct(btf, level == 7 ? "task_struct" : NULL, 64);
+
+		assert_true(id > 0);
+		for (unsigned i = 0; i < 1000; i++)
+			assert_int_equal(btf__add_field(btf, level ? NULL : "x", inner, 0, 0), 0);
+		inner = id;
+	}
+	bytes = btf__raw_data(btf, &size);
+	assert_non_null(bytes);
+	assert_int_equal(gn_profile_load(bytes, size, &profile), -ENOENT);
+	btf__free(btf);
 }
 
 /* ---- tasks ---------------------------------------------------------------------------------- */
@@ -333,6 +375,24 @@ static void survives_wild_cpus(void **state)
 	gn_image_put64((uint8_t *)gn_image_at(&image, GN_IMAGE_DATA) + 0x440, UINT64_MAX);
 	assert_int_equal(gn_globals(&kernel, &g), 0);
 	assert_int_equal(g.free_pages, 0);
+}
+
+/* Counters that overflow when they are added up; run with -fsanitize=undefined. */
+static void survives_impossible_memory(void **state)
+{
+	uint8_t *data;
+	struct gn_globals g;
+
+	for (unsigned shift = 0; shift < 12; shift++) {
+		find(GN_IMAGE_NEW, false);
+		data = gn_image_at(&image, GN_IMAGE_DATA);
+		for (unsigned i = 0; i < 4; i++)
+			gn_image_put64(data + 0x480 + 8 * i, UINT64_MAX >> shift);
+		gn_image_put64(data + 0x440, UINT64_MAX >> (shift + 1));
+		gn_image_put64(data + 0x508, (uint64_t)1 << (63 - shift));
+		assert_int_equal(gn_globals(&kernel, &g), 0);
+		assert_true(g.available_pages <= (uint64_t)1 << 60);
+	}
 }
 
 /* ---- log ----------------------------------------------------------------------------------------
@@ -526,6 +586,8 @@ int main(void)
 	        cmocka_unit_test(knows_ciphertext),
 	        cmocka_unit_test(refuses_what_stood_still),
 	        cmocka_unit_test(passes_over_decoys),
+	        cmocka_unit_test(gives_up_on_many_decoys),
+	        cmocka_unit_test(nested_members_are_bounded),
 	        cmocka_unit_test(reads_every_process),
 	        cmocka_unit_test(room_for_fewer),
 	        cmocka_unit_test(broken_links_tear),
@@ -536,6 +598,7 @@ int main(void)
 	        cmocka_unit_test(reads_counters),
 	        cmocka_unit_test(leaves_switches_to_the_next_period),
 	        cmocka_unit_test(survives_wild_cpus),
+	        cmocka_unit_test(survives_impossible_memory),
 	        cmocka_unit_test(reads_new_lines_once),
 	        cmocka_unit_test(reads_a_part),
 	        cmocka_unit_test(hostile_log_is_bounded),

@@ -121,29 +121,56 @@ static int allow_memory(scmp_filter_ctx filter, bool files)
 }
 
 static const int parser_calls[] = {
-        SCMP_SYS(pread64),    SCMP_SYS(lseek),          SCMP_SYS(brk),
-        SCMP_SYS(munmap),     SCMP_SYS(mremap),         SCMP_SYS(madvise),
-        SCMP_SYS(futex),      SCMP_SYS(clock_gettime),  SCMP_SYS(clock_nanosleep),
-        SCMP_SYS(poll),       SCMP_SYS(ppoll),          SCMP_SYS(setitimer),
-        SCMP_SYS(exit),       SCMP_SYS(exit_group),     SCMP_SYS(rt_sigreturn),
-        SCMP_SYS(getrandom),  SCMP_SYS(gettid),         SCMP_SYS(getpid),
-        SCMP_SYS(tgkill),     SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall),
-        SCMP_SYS(newfstatat), SCMP_SYS(fstat),
+        SCMP_SYS(pread64),   SCMP_SYS(lseek),          SCMP_SYS(brk),
+        SCMP_SYS(munmap),    SCMP_SYS(mremap),         SCMP_SYS(madvise),
+        SCMP_SYS(futex),     SCMP_SYS(clock_gettime),  SCMP_SYS(clock_nanosleep),
+        SCMP_SYS(poll),      SCMP_SYS(ppoll),          SCMP_SYS(setitimer),
+        SCMP_SYS(exit),      SCMP_SYS(exit_group),     SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(getrandom), SCMP_SYS(gettid),         SCMP_SYS(getpid),
+        SCMP_SYS(fstat),     SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall),
 };
+
+/* abort() signals its own process. All parsers are the same user, so another's must be out of
+ * reach. */
+static int allow_own_end(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	                        SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+}
+
+/* What every reader of a guest's memory needs. */
+static int allow_reader(scmp_filter_ctx filter)
+{
+	int err = allow(filter, parser_calls, N(parser_calls));
+
+	if (!err)
+		err = allow_memory(filter, false);
+	return err ? err : allow_own_end(filter);
+}
 
 static int filter_parser(int report_fd)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	const scmp_datum_t fd = (scmp_datum_t)report_fd;
-	int err = filter ? 0 : -ENOMEM;
+	int err = filter ? allow_reader(filter) : -ENOMEM;
 
-	if (!err)
-		err = allow(filter, parser_calls, N(parser_calls));
-	if (!err)
-		err = allow_memory(filter, false);
 	if (!err)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 2,
 		                       SCMP_A0(SCMP_CMP_EQ, fd), SCMP_A4(SCMP_CMP_EQ, 0));
+	if (!err)
+		err = seccomp_load(filter);
+	seccomp_release(filter);
+	return err;
+}
+
+static int filter_dump(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int err = filter ? allow_reader(filter) : -ENOMEM;
+
+	for (scmp_datum_t fd = STDOUT_FILENO; fd <= STDERR_FILENO && !err; fd++)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,
+		                       SCMP_A0(SCMP_CMP_EQ, fd));
 	if (!err)
 		err = seccomp_load(filter);
 	seccomp_release(filter);
@@ -284,6 +311,12 @@ static int filter_supervisor(void)
 /* ---- doors -------------------------------------------------------------------------------------
  */
 
+static int give_up_powers(void)
+{
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? -errno : keep_capabilities(0);
+}
+
 int gn_sandbox_parser(int report_fd, uint64_t mapped_bytes)
 {
 	int err = become_nobody();
@@ -291,11 +324,17 @@ int gn_sandbox_parser(int report_fd, uint64_t mapped_bytes)
 	if (err)
 		return err;
 	set_limits(mapped_bytes);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return -errno;
-	err = keep_capabilities(0);
+	err = give_up_powers();
 	return err ? err : filter_parser(report_fd);
+}
+
+int gn_sandbox_dump(void)
+{
+	int err = become_nobody();
+
+	if (!err)
+		err = give_up_powers();
+	return err ? err : filter_dump();
 }
 
 int gn_sandbox_supervisor(void)

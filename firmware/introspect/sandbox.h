@@ -18,6 +18,11 @@
  * send to 'report_fd'. 'mapped_bytes' of guest memory are mapped already. Negative errno. */
 int gn_sandbox_parser(int report_fd, uint64_t mapped_bytes);
 
+/* The calling process reads a dump, which is as hostile as a living guest: as a parser, but it
+ * writes to standard output and error, at whatever length, and its memory and time are its user's.
+ * Standard output must have a buffer (setvbuf()) by then. Negative errno. */
+int gn_sandbox_dump(void);
+
 /* Starts the time limit of one step again. */
 void gn_sandbox_step(void);
 

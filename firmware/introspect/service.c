@@ -123,12 +123,14 @@ static int on_report(sd_event_source *source, int fd, uint32_t events, void *use
 	struct gn_report *report = &vm->service->report;
 	int got;
 
-	while ((got = gn_child_receive(&vm->child, report)) == 1) {
+	while ((got = gn_child_receive(&vm->child, gn_clock_monotonic_us(), report)) == 1) {
 		vm->heard_us = gn_clock_monotonic_us();
 		publish(vm, report);
 	}
 	if (got < 0)
-		fail_parser(vm, got == -EPIPE ? "ended" : "sent nonsense");
+		fail_parser(vm, got == -EPIPE       ? "ended"
+		                : got == -EOVERFLOW ? "sent too much"
+		                                    : "sent nonsense");
 	return 0;
 }
 

@@ -102,8 +102,8 @@ def run(context):
     if os.geteuid() != 0:
         raise harness.CannotRun("root is needed to load BPF programs")
     context.need("fio")
-    rounds = 5 if context.quick else 15
-    n_calls, n_switches, n_reads = (400_000, 20_000, 4_000) if context.quick else (1_000_000, 60_000, 10_000)
+    rounds = 5 if context.quick else 11
+    n_calls, n_switches, n_reads = (200_000, 10_000, 4_000) if context.quick else (500_000, 25_000, 8_000)
     path = f"{context.build}/bpf-bench.img"  # on a disk; the scratch directory may be memory
     with open(path, "wb") as image:
         image.write(os.urandom(1 << 20) * 64)

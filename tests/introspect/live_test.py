@@ -18,6 +18,7 @@ from guest import Guest  # noqa: E402  (needs the path above)
 
 BUILD = os.path.abspath(os.environ.get("GN_BUILD", "build"))
 VM = "vms/a"
+NEIGHBOUR = "vms/b"
 
 
 class Skip(Exception):
@@ -57,18 +58,19 @@ def status_of(pid):
 
 
 class World:
-    """Dataplane, gnomon-introspect, a listener to its samples, and a guest."""
+    """Dataplane, gnomon-introspect, a listener to its samples, and a guest; at the end a second one."""
 
     def __init__(self, period_ms=200):
         self.directory = tempfile.mkdtemp(prefix="gnl-", dir="/tmp")
         self.processes = []
         self.samples = []
-        self.guest = None
+        self.guest = self.neighbour = None
         d = self.directory
         self.write("board.yaml", "name: devbox\ncompatible: gnomon,devbox\nidle: backoff\n"
                    "main_lcore: 0\nworkers: [1]\nhugepages: false\nmemory_mib: 64\nmbufs: 2048\n")
         self.write("dp.yaml", f"board: {d}/board.yaml\nrun_dir: {d}\nstate_dir: {d}/state\n"
                    f"file_prefix: gnl{os.getpid()}\nports:\n  - {{name: ports/a-net0, vm: {VM}}}\n"
+                   f"  - {{name: ports/b-net0, vm: {NEIGHBOUR}}}\n"
                    f"volumes:\n  - {{name: volumes/a-vda, vm: {VM}, path: {d}/disk.raw}}\n")
         with open(f"{d}/disk.raw", "wb") as disk:
             disk.truncate(8 << 20)
@@ -113,22 +115,35 @@ class World:
                 self.samples.append(sample)
 
     def boot(self, cpus=2, device="net"):
+        self.guest = self.boot_with(cpus, device)
+        if device == "net":
+            self.guest.run("ip link set eth0 up")
+
+    def boot_neighbour(self):
+        self.neighbour = self.boot_with(1, "neighbour")
+        self.neighbour.run("ip link set eth0 up")
+
+    def boot_with(self, cpus, device):
         """A guest whose only device is a network port or a disk."""
         for name in ("vmlinuz", "initramfs.gz"):
             if not os.path.exists(f"{BUILD}/guest/{name}"):
                 raise Skip(f"{BUILD}/guest/{name} is not built")
+        net = ["-netdev", "vhost-user,id=n,chardev=c", "-device", "virtio-net-pci,netdev=n,vectors=0"]
         socket, extra = {
-            "net": ("a-net0", ["-netdev", "vhost-user,id=n,chardev=c",
-                               "-device", "virtio-net-pci,netdev=n,vectors=0"]),
+            "net": ("a-net0", net),
+            "neighbour": ("b-net0", net),
             "disk": ("a-vda", ["-device", "vhost-user-blk-pci,chardev=c,num-queues=1,vectors=0"]),
         }[device]
-        self.guest = Guest(
+        guest = Guest(
             f"{BUILD}/guest/vmlinuz", f"{BUILD}/guest/initramfs.gz", cpus, 256,
             extra=["-chardev", f"socket,id=c,path={self.directory}/vhost/{socket}.sock,reconnect=1",
                    *extra])
-        self.guest.wait_ready()
-        if device == "net":
-            self.guest.run("ip link set eth0 up")
+        try:
+            guest.wait_ready()
+        except BaseException:
+            guest.close()
+            raise
+        return guest
 
     def next_sample(self, condition, seconds=60, first=None):
         """First sample from now, or from number 'first' on, that meets the condition."""
@@ -137,6 +152,12 @@ class World:
             lambda: next((s for s in self.samples[first:] if condition(s["guest"])), None),
             seconds, lambda: f"no such sample in {len(self.samples) - first}; the last: "
             f"{json.dumps(self.samples[-1:])[:1500]}; log: {self.log('gnomon-introspect')[-800:]}")
+
+    def next_sample_of(self, vm, condition, first=None, seconds=60):
+        """As next_sample(), of one VM; the condition is on the whole sample."""
+        first = len(self.samples) if first is None else first
+        return wait_for(lambda: next((s for s in self.samples[first:] if s["vm"] == vm and condition(s)), None),
+                        seconds, lambda: f"no such sample of {vm}; log: {self.log('gnomon-introspect')[-800:]}")
 
     def ready(self, seconds=60):
         return self.next_sample(lambda g: state(g) == "READY", seconds)
@@ -152,8 +173,9 @@ class World:
         return self
 
     def __exit__(self, *_):
-        if self.guest:
-            self.guest.close()
+        for guest in (self.guest, self.neighbour):
+            if guest:
+                guest.close()
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -216,6 +238,12 @@ def test_parser_is_shut_in(w):
         target = os.readlink(f"/proc/{w.parser()}/fd/{fd}")
         expect(target.startswith("socket:") or fd == "2" or flags & 3 == os.O_RDONLY,
                f"descriptor {fd}, {target}, can be written")
+    with open(f"/proc/{w.parser()}/limits", encoding="utf-8") as file:
+        limits = {line[:25].strip(): line[25:].split()[0] for line in file}
+    for name in ("Max processes", "Max file size", "Max core file size", "Max locked memory"):
+        expect(limits[name] == "0", f"{name}: {limits[name]}")
+    expect(limits["Max address space"] != "unlimited" and int(limits["Max address space"]) < 4 << 30,
+           f"address space: {limits['Max address space']}")
     with open(f"/proc/{w.parser()}/maps", encoding="utf-8") as file:
         shared = [line for line in file if re.match(r"\S+ .{3}s ", line)]
     expect(shared and all(line.split()[1][1] == "-" for line in shared), str(shared))
@@ -328,16 +356,26 @@ def test_stuck_threads(w):
 
 
 def test_dies_of_shortened_memory(w):
-    """A front end that takes its memory away kills one parser, nothing else."""
+    """A front end that takes its memory away kills one parser, nothing else: the other VM's goes on and
+    misses nothing."""
     w.ready()
     parser = w.parser()
+    w.boot_neighbour()
+    before = w.next_sample_of(NEIGHBOUR, lambda s: state(s["guest"]) == "READY")
+    neighbour = next(pid for pid in children(w.introspect.pid) if pid != parser)
     w.guest.freeze()
     first = len(w.samples)
     os.truncate(w.guest.memory, 4096)
-    w.next_sample(lambda g: state(g) == "UNSUPPORTED", first=first)
+    w.next_sample_of(VM, lambda s: state(s["guest"]) == "UNSUPPORTED", first)
     expect(w.introspect.poll() is None, "gnomon-introspect died too")
     expect(not os.path.exists(f"/proc/{parser}"), "the parser lives")
     expect(w.dataplane.poll() is None, "the dataplane died")
+    w.next_sample_of(NEIGHBOUR, lambda s: number(s, "sequence") > number(before, "sequence") + 20)
+    expect(neighbour in children(w.introspect.pid), "the other VM's parser was started anew")
+    theirs = [s for s in w.samples[first:] if s["vm"] == NEIGHBOUR]
+    numbers = sorted({number(s, "sequence") for s in theirs})  # each listener has its copy
+    expect(all(state(s["guest"]) == "READY" for s in theirs), str([s["guest"]["state"] for s in theirs]))
+    expect(numbers == list(range(numbers[0], numbers[0] + len(numbers))), str(numbers))
 
 
 def test_clean_end(w):
@@ -357,7 +395,7 @@ TESTS = [
     ("a reset guest is found again", test_reset),
     ("a guest that goes is given up", test_guest_goes),
     ("threads that wait for a dead disk are seen, until it answers", test_stuck_threads),
-    ("a disk's memory that is taken away ends one parser only", test_dies_of_shortened_memory),
+    ("memory that is taken away ends one parser, and the other VM misses nothing", test_dies_of_shortened_memory),
     ("SIGTERM ends it cleanly", test_clean_end),
 ]
 
