@@ -67,14 +67,15 @@ static bool map_memory(struct gn_memory *memory, const struct gn_ram_message *me
 }
 
 /* Until the supervisor hangs up. */
-static void observe(struct gn_observer *observer, int fd, struct gn_report *report)
+static void observe(struct gn_observer *observer, int fd, uint64_t mapped_bytes,
+                    struct gn_report *report)
 {
 	for (;;) {
 		struct pollfd poller = {.fd = fd};
 		uint64_t next_us, now_us;
 		int wait_ms = 0;
 
-		gn_sandbox_step();
+		gn_sandbox_step(mapped_bytes);
 		if (gn_observer_step(observer, gn_clock_monotonic_us(), report, &next_us) &&
 		    send(fd, report, sizeof *report, 0) < 0 && errno != EAGAIN)
 			return;
@@ -108,7 +109,7 @@ static void be_parser(const struct gn_ram_message *message, const int *fds,
 		_exit(EXIT_RESOURCES);
 	if (gn_sandbox_parser(report_fd, gn_memory_size(&memory)) != 0)
 		_exit(EXIT_SANDBOX);
-	observe(observer, report_fd, report);
+	observe(observer, report_fd, gn_memory_size(&memory), report);
 	_exit(0);
 }
 

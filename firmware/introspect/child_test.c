@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -195,6 +196,26 @@ static void its_work_is_allowed(void **state)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
+static void turn_for_ever(void)
+{
+	const struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+
+	gn_sandbox_step(0);
+	syscall(SYS_setitimer, ITIMER_PROF, &soon, NULL); /* instead of its seconds */
+	for (;;)
+		;
+}
+
+/* Its CPU time is limited, by more for a guest with more memory. */
+static void a_step_that_does_not_end_ends_it(void **state)
+{
+	int status = end_of(be_parser, turn_for_ever);
+
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF);
+	assert_int_equal(gn_sandbox_step_s(256 << 20), GN_SANDBOX_STEP_S);
+	assert_int_equal(gn_sandbox_step_s(512ull << 30), GN_SANDBOX_STEP_S + 512);
+}
+
 /* ---- reports ----------------------------------------------------------------------------------
  */
 
@@ -268,8 +289,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(forbidden_calls_end_it), TEST(a_dumps_reader_is_shut_in_too),
-	        TEST(its_work_is_allowed),    TEST(a_flood_ends_it),
-	        TEST(nonsense_ends_it),
+	        TEST(its_work_is_allowed),    TEST(a_step_that_does_not_end_ends_it),
+	        TEST(a_flood_ends_it),        TEST(nonsense_ends_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

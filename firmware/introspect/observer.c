@@ -9,12 +9,13 @@
 #include <time.h>
 #include "firmware/introspect/signs.h"
 
-#define TORN_US        5000u   /* until a torn pass is tried again */
-#define MAX_TORN       8       /* in a row */
-#define CONFIRM_US     50000u  /* after a kernel was found: does its clock move? */
-#define SEARCH_MIN_US  200000u /* between two searches */
-#define SEARCH_MAX_US  30000000u
-#define SEARCH_SHARE   10    /* searching takes at most that part of the time */
+#define TORN_US       5000u   /* until a torn pass is tried again */
+#define MAX_TORN      8       /* in a row */
+#define CONFIRM_US    50000u  /* after a kernel was found: does its clock move? */
+#define SEARCH_MIN_US 200000u /* between two searches */
+#define SEARCH_MAX_US 30000000u
+#define SEARCH_SHARE                                                                               \
+	10 /* searching takes at most that part of the time; half, when one takes long */
 #define LOG_RECORDS    65536 /* read per pass at most */
 #define TAINT_DIE      (1u << 7)
 #define TAINT_SOFTLOCK (1u << 14)
@@ -175,6 +176,7 @@ static void search(struct gn_observer *o, uint64_t now_us)
 	cost = cpu_us() - from;
 	wait = cost * SEARCH_SHARE;
 	wait = wait < SEARCH_MIN_US ? SEARCH_MIN_US : wait > SEARCH_MAX_US ? SEARCH_MAX_US : wait;
+	wait = wait < cost ? cost : wait;
 	o->next_search_us = now_us + wait;
 	if (o->why == GN_BOOTSTRAP_OK && o->has_kernel && is_same_kernel(&o->kernel, found)) {
 		o->next_pass_us = now_us; /* it moves again */

@@ -86,9 +86,14 @@ static void set_limits(uint64_t mapped_bytes)
 	setpriority(PRIO_PROCESS, 0, 10);
 }
 
-void gn_sandbox_step(void)
+unsigned gn_sandbox_step_s(uint64_t mapped_bytes)
 {
-	struct itimerval timer = {.it_value = {.tv_sec = GN_SANDBOX_STEP_S}};
+	return GN_SANDBOX_STEP_S + GN_SANDBOX_GIB_S * (unsigned)(mapped_bytes >> 30);
+}
+
+void gn_sandbox_step(uint64_t mapped_bytes)
+{
+	struct itimerval timer = {.it_value = {.tv_sec = gn_sandbox_step_s(mapped_bytes)}};
 
 	setitimer(ITIMER_PROF, &timer, NULL); /* SIGPROF ends the process */
 }

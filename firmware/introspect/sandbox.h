@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #define GN_SANDBOX_HEAP_BYTES (512ull << 20) /* besides the guest's memory, mapped before */
-#define GN_SANDBOX_STEP_S     20             /* CPU time of one step of a parser */
+#define GN_SANDBOX_STEP_S     20             /* CPU time of one step of a parser ... */
+#define GN_SANDBOX_GIB_S      1 /* ... and of each GiB, which a search may read whole */
 
 /* The calling process becomes a parser: no capabilities, nobody's user when it was root, lowest
  * priority, limits on memory and CPU, system calls that compute, read the descriptors it has and
@@ -23,8 +24,11 @@ int gn_sandbox_parser(int report_fd, uint64_t mapped_bytes);
  * Standard output must have a buffer (setvbuf()) by then. Negative errno. */
 int gn_sandbox_dump(void);
 
-/* Starts the time limit of one step again. */
-void gn_sandbox_step(void);
+/* CPU time that one step over that much memory may take, in seconds. */
+unsigned gn_sandbox_step_s(uint64_t mapped_bytes);
+
+/* Starts the time limit of one step again; at its end the process dies by SIGPROF. */
+void gn_sandbox_step(uint64_t mapped_bytes);
 
 /* The calling process becomes the supervisor: no capabilities but those for making parsers
  * powerless, no opening of files, sockets of this machine only, no new programs. Negative errno. */

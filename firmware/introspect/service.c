@@ -21,7 +21,6 @@
 #define BACKOFF_US     1000000u  /* doubles with every failure in a row */
 #define BACKOFF_MAX_US 60000000u
 #define GOOD_US        60000000u /* a parser that lived so long did not fail at once */
-#define SILENCE_US     (2 * (uint64_t)GN_SANDBOX_STEP_S * 1000000)
 
 struct vm {
 	LIST_ENTRY(vm) link;
@@ -278,11 +277,23 @@ static void connect_dataplane(struct gn_introspect_service *s, uint64_t now_us)
 /* ---- time
  * ---------------------------------------------------------------------------------------- */
 
+/* How long a parser may say nothing: twice its CPU time for one step, as it may have to wait for a
+ * CPU. */
+static uint64_t silence_us(const struct vm *vm)
+{
+	const struct gn_ram_message *m = &vm->table.message;
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < m->n_regions; i++)
+		bytes += m->regions[i].size;
+	return 2000000ull * gn_sandbox_step_s(bytes) + 4 * vm->service->observer.period_us;
+}
+
 static void tend(struct vm *vm, uint64_t now_us)
 {
 	uint64_t period_us = vm->service->observer.period_us;
 
-	if (vm->child.pid && now_us - vm->heard_us > SILENCE_US + 4 * period_us)
+	if (vm->child.pid && now_us - vm->heard_us > silence_us(vm))
 		fail_parser(vm, "is silent");
 	if (!vm->child.pid && now_us >= vm->restart_us)
 		start_parser(vm);

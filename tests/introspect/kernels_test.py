@@ -18,11 +18,13 @@ from guest_test import BUILD, Skip, expect, introspect, printed, program  # noqa
 
 ROUNDS = 2
 # Debian's arm64 cloud kernels have no data symbols in their symbol table, only the exported ones.
-ARM64_LACKS = ("signs", "forks", "events")
+ARM64_LACKS = ("signs", "forks")
 
 
 # Name, architecture, suite, package, beginning of its release, what it need not have, whether 'make check'
 # tries it.
+# 5.10 is older than what is supported (5.15): a field of task_struct has another name there. It stands for
+# 5.15, which Debian does not have.
 KERNELS = [
     ("6.12 on x86-64", "amd64", "bookworm-backports", "linux-image-cloud-amd64", "6.12.", (), True),
     ("6.1 on arm64", "arm64", "bookworm", "linux-image-cloud-arm64", "6.1.", ARM64_LACKS, True),
@@ -30,7 +32,7 @@ KERNELS = [
     ("6.1 generic on x86-64", "amd64", "bookworm", "linux-image-amd64", "6.1.", (), False),
     ("6.1 real-time on x86-64", "amd64", "bookworm", "linux-image-rt-amd64", "6.1.", (), False),
     ("6.12 real-time on x86-64", "amd64", "bookworm-backports", "linux-image-rt-amd64", "6.12.", (), False),
-    ("5.10 on x86-64", "amd64", "bullseye", "linux-image-cloud-amd64", "5.10.", (), False),
+    ("5.10 on x86-64", "amd64", "bullseye", "linux-image-cloud-amd64", "5.10.", ("tasks",), False),
 ]
 
 
