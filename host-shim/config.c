@@ -69,6 +69,9 @@ static const cyaml_schema_field_t config_fields[] = {
         /* Where QEMU listens for gnomon-guest's channels, as <domain>.sock. */
         CYAML_FIELD_STRING_PTR("agents", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                struct gn_shim_config, agents, 1, 80),
+        /* Where gnomon-drives has smartctl write its reports, as *.json. */
+        CYAML_FIELD_STRING_PTR("drives", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               struct gn_shim_config, drives, 1, 255),
         CYAML_FIELD_UINT("verify_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
                          verify_seconds),
         CYAML_FIELD_UINT("stats_period_seconds", CYAML_FLAG_OPTIONAL, struct gn_shim_config,
@@ -192,6 +195,8 @@ int gn_shim_config_check_files(const struct gn_shim_config *c, struct gn_status 
 	if (!error)
 		error = check_access(dirname(directory), W_OK | X_OK, "the journal's directory",
 		                     status);
+	if (!error && c->drives)
+		error = check_access(c->drives, R_OK | X_OK, "drives", status);
 	return error;
 }
 

@@ -44,6 +44,7 @@ struct gn_shim_config {
 	struct gn_shim_limits limits;
 	struct gn_shim_observe *observe; /* NULL: the owner did not opt in */
 	char *agents;                    /* directory of gnomon-guest's channels; NULL: the same */
+	char *drives;                    /* directory of smartctl's reports; NULL: the same */
 	uint32_t verify_seconds;
 	uint32_t stats_period_seconds;
 };

@@ -51,7 +51,9 @@ static const char help[] =
         "    max_seconds: 60                    # the longest; hooks cost the host while open\n"
         "    max_windows: 2                     # at once\n"
         "  agents: /run/gnomon/agents           # optional: gnomon-guest's channels, "
-        "<domain>.sock\n";
+        "<domain>.sock\n"
+        "  drives: /run/gnomon/drives           # optional: smartctl's reports, see "
+        "gnomon-drives\n";
 
 struct options {
 	const char *config;
@@ -128,6 +130,7 @@ static int serve(const struct gn_shim_config *config, struct gn_status *status)
 	        .settle_us = SETTLE_US,
 	        .stats_period_s = config->stats_period_seconds,
 	        .agents = config->agents,
+	        .drives = config->drives,
 	};
 	struct gn_observation_rules rules;
 	struct gn_service *service;

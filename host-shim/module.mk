@@ -7,8 +7,9 @@ shim.wire := host-shim/wire.c host-shim/wire_agent.c bpf/agent_wire.c bpf/syscal
 shim.execution := host-shim/execution.c host-shim/journal.c $(shim.wire)
 shim.observe := $(addprefix host-shim/,observe_calls.c wire_observe.c observer.c observation.c \
 	processes.c qemu_process.c agents.c) $(bpf.src)
-shim.observe.libs := $(BPF_LIBS) -lseccomp
-shim.service := host-shim/service.c host-shim/worker.c $(shim.observe) $(shim.execution) $(shim.pure) $(channel.src)
+shim.observe.libs := $(BPF_LIBS) -lseccomp -ljansson
+shim.drives := host-shim/drives.c host-shim/drive_report.c
+shim.service := host-shim/service.c host-shim/worker.c $(shim.drives) $(shim.observe) $(shim.execution) $(shim.pure) $(channel.src)
 XML_LIBS := -lxml2
 $(B)/obj/host-shim/domain_xml.o $(B)/san/host-shim/domain_xml.o: CFLAGS += -I/usr/include/libxml2
 
@@ -25,6 +26,7 @@ shim.fake := host-shim/fake_host.c host-shim/domain_xml.c
 $(eval $(call test,shim_execution,host-shim/execution_test.c $(shim.execution) $(shim.pure) $(shim.fake) \
 	$(channel.src),$(NNG_LIBS) $(XML_LIBS) -lseccomp -lpthread))
 $(eval $(call test,shim_worker,host-shim/worker_test.c host-shim/worker.c,-lpthread))
+$(eval $(call test,shim_drives,host-shim/drives_test.c $(shim.drives) firmware/core/status.c,-ljansson))
 $(eval $(call test,shim_stats,host-shim/stats_cache_test.c host-shim/stats_cache.c))
 $(eval $(call test,shim_libvirt,host-shim/libvirt_host_test.c $(shim.host) host-shim/command.c \
 	$(shim.core),-lvirt $(XML_LIBS) -lpthread))

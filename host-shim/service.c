@@ -51,6 +51,7 @@ struct query {
 	struct gn_vm_stats *stats;
 	size_t n;
 	uint64_t wall_us, monotonic_us;
+	struct gn_host_drives *drives; /* NULL: not asked for */
 };
 
 struct period_job {
@@ -72,7 +73,8 @@ struct gn_service {
 	struct gn_channel_service channel_service;
 	struct operation *operations;
 	struct query *query_list;
-	struct gn_host_info info; /* the last known */
+	struct gn_host_info info;      /* the last known */
+	struct gn_host_drives *drives; /* the same; NULL: none yet */
 	bool connected, connect_pending, ending;
 	uint64_t started_us; /* wall */
 	sd_event_source *timer, *sources[3];
@@ -328,6 +330,14 @@ static int resume_unfinished(struct gn_service *s, struct gn_status *status)
 /* ---- questions ---------------------------------------------------------------------------------
  */
 
+static void read_drives(struct query *q)
+{
+	const char *directory = q->service->config.drives;
+
+	if (directory && (q->drives = malloc(sizeof *q->drives)))
+		gn_host_drives_read(directory, gn_clock_wall_us(), q->drives);
+}
+
 static void run_query(void *context)
 {
 	struct query *q = context;
@@ -350,6 +360,8 @@ static void run_query(void *context)
 		q->monotonic_us = gn_clock_monotonic_us();
 		break;
 	case GN_WIRE_GET_HOST:
+		read_drives(q);
+		/* fall through */
 	case GN_WIRE_EXECUTE:
 		q->error = gn_host_get_info(host, &q->info, &q->status);
 		break;
@@ -387,7 +399,8 @@ static void answer_query(struct gn_service *s, struct query *q)
 
 	q->call = NULL;
 	if (q->method == GN_WIRE_GET_HOST)
-		gn_wire_reply_host(call, &s->info, s->config.libvirt_uri, !q->error, s->started_us);
+		gn_wire_reply_host(call, &s->info, s->drives, s->config.libvirt_uri, !q->error,
+		                   s->started_us);
 	else if (q->error)
 		gn_channel_fail(call, &q->status);
 	else if (q->method == GN_WIRE_LIST_VMS)
@@ -410,6 +423,17 @@ static void note_connection(struct gn_service *s, const struct query *q)
 	s->connected = connected;
 }
 
+/* What is wrong with them is said once, not at every question. */
+static void take_drives(struct gn_service *s, struct query *q)
+{
+	if (!q->drives)
+		return;
+	if (q->drives->trouble[0] && (!s->drives || strcmp(q->drives->trouble, s->drives->trouble)))
+		gn_log(GN_LOG_WARNING, "drives: %s", q->drives->trouble);
+	free(s->drives);
+	s->drives = q->drives;
+}
+
 static void query_done(void *context)
 {
 	struct query *q = context, **at;
@@ -417,6 +441,7 @@ static void query_done(void *context)
 
 	if (!q->error && (q->method == GN_WIRE_GET_HOST || q->method == GN_WIRE_EXECUTE))
 		s->info = q->info;
+	take_drives(s, q);
 	note_connection(s, q);
 	if (q->call)
 		answer_query(s, q);
@@ -459,7 +484,8 @@ static void on_query(struct gn_service *s, enum gn_wire_method method, struct gn
 	if (ask(s, method, call) == 0)
 		return;
 	if (method == GN_WIRE_GET_HOST)
-		gn_wire_reply_host(call, &s->info, s->config.libvirt_uri, false, s->started_us);
+		gn_wire_reply_host(call, &s->info, s->drives, s->config.libvirt_uri, false,
+		                   s->started_us);
 	else
 		fail_call(call, GN_UNAVAILABLE,
 		          "libvirt does not answer, and too many questions wait for it already; "
@@ -535,8 +561,8 @@ static void tell_askers(struct gn_service *s, uint64_t now_us, uint64_t wall_us)
 	for (q = s->query_list; q; q = q->next) {
 		if (q->call && q->method == GN_WIRE_GET_HOST &&
 		    (now_us - q->asked_us > HOST_PATIENCE_US || is_leaving(q->call, wall_us))) {
-			gn_wire_reply_host(q->call, &s->info, s->config.libvirt_uri, false,
-			                   s->started_us);
+			gn_wire_reply_host(q->call, &s->info, s->drives, s->config.libvirt_uri,
+			                   false, s->started_us);
 			q->call = NULL;
 		} else if (q->call && is_leaving(q->call, wall_us)) {
 			fail_call(
@@ -771,6 +797,7 @@ unsigned gn_service_destroy(struct gn_service *s)
 	while (s->operations)
 		operation_free(s->operations);
 	gn_agents_destroy(s->agents);
+	free(s->drives);
 	gn_host_destroy(s->host);
 	gn_journal_close(s->journal);
 	gn_mutex_destroy(&s->journal_lock);

@@ -27,6 +27,7 @@ struct gn_service_config {
 	uint32_t stats_period_s;
 	const struct gn_observation_rules *observe; /* NULL: the owner did not opt in */
 	const char *agents; /* directory of gnomon-guest's channels; NULL: the same */
+	const char *drives; /* directory of smartctl's reports; NULL: the same */
 };
 
 struct gn_service;

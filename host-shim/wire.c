@@ -305,10 +305,49 @@ static void fail_memory(struct gn_channel_call *call)
 	gn_channel_fail(call, &status);
 }
 
-void gn_wire_reply_host(struct gn_channel_call *call, const struct gn_host_info *info,
-                        const char *uri, bool connected, uint64_t started_us)
+struct drive_message {
+	Gnomon__V1__HostDrive drive;
+	Gnomon__V1__SmartAttribute attributes[GN_DRIVE_ATTRIBUTES_MAX];
+	Gnomon__V1__SmartAttribute *list[GN_DRIVE_ATTRIBUTES_MAX];
+};
+
+static void drive_out(const struct gn_drive_report *in, struct drive_message *out)
 {
+	gnomon__v1__host_drive__init(&out->drive);
+	out->drive.name = (char *)in->name;
+	out->drive.device = (char *)in->device;
+	out->drive.model = (char *)in->model;
+	out->drive.size_bytes = in->size_bytes;
+	out->drive.power_on_hours = in->power_on_hours;
+	for (unsigned i = 0; i < in->n_attributes; i++) {
+		gnomon__v1__smart_attribute__init(&out->attributes[i]);
+		out->attributes[i].id = in->attributes[i].id;
+		out->attributes[i].raw = in->attributes[i].raw;
+		out->list[i] = &out->attributes[i];
+	}
+	out->drive.n_attributes = in->n_attributes;
+	out->drive.attributes = out->list;
+}
+
+void gn_wire_reply_host(struct gn_channel_call *call, const struct gn_host_info *info,
+                        const struct gn_host_drives *drives, const char *uri, bool connected,
+                        uint64_t started_us)
+{
+	size_t n = drives ? drives->n : 0;
+	struct drive_message *messages = calloc(n + 1, sizeof *messages);
+	Gnomon__V1__HostDrive *list[GN_HOST_DRIVES_MAX];
 	Gnomon__V1__HostInfo m = GNOMON__V1__HOST_INFO__INIT;
+
+	if (!messages) {
+		fail_memory(call);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		drive_out(&drives->drives[i], &messages[i]);
+		list[i] = &messages[i].drive;
+	}
+	m.drives = list;
+	m.n_drives = n;
 
 	m.hostname = (char *)info->hostname;
 	m.libvirt_uri = (char *)uri;
@@ -322,6 +361,7 @@ void gn_wire_reply_host(struct gn_channel_call *call, const struct gn_host_info 
 	m.shim_started_us = started_us;
 	m.kvm = info->kvm;
 	gn_channel_reply(call, &m.base);
+	free(messages);
 }
 
 static void resource_name(const char *domain, char out[RESOURCE_SIZE])

@@ -4,6 +4,7 @@
 #ifndef GN_SHIM_WIRE_H
 #define GN_SHIM_WIRE_H
 
+#include "host-shim/drives.h"
 #include "host-shim/command.h"
 #include "proto/channel.h"
 #include "proto/gnomon/v1/host.pb-c.h"
@@ -46,8 +47,10 @@ int gn_wire_pack_result(const struct gn_result *result, struct gn_wire_bytes *ou
 
 /* These answer a call; out of memory they answer RESOURCE_EXHAUSTED. */
 void gn_wire_reply_result(struct gn_channel_call *call, const struct gn_result *result);
+/* 'drives': NULL when none are known. */
 void gn_wire_reply_host(struct gn_channel_call *call, const struct gn_host_info *info,
-                        const char *uri, bool connected, uint64_t started_us);
+                        const struct gn_host_drives *drives, const char *uri, bool connected,
+                        uint64_t started_us);
 void gn_wire_reply_vms(struct gn_channel_call *call, const struct gn_vm *vms, size_t n);
 void gn_wire_reply_stats(struct gn_channel_call *call, const struct gn_vm_stats *vms, size_t n,
                          uint64_t wall_us, uint64_t monotonic_us, uint64_t memory_free_bytes);

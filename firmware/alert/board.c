@@ -275,13 +275,20 @@ void gn_alerts_end(struct gn_alerts *alerts, const char *resource, struct gn_tim
 }
 
 /* The resource of an alert whose VM is gone; NULL: there is none. */
+static bool is_gone(struct gn_brain *brain, const char *resource)
+{
+	if (!strncmp(resource, "drives/", 7))
+		return !gn_drives_find(brain, resource);
+	return gn_name_is_vm(resource) && !gn_brain_vm(brain, resource);
+}
+
 static const char *gone(const struct gn_alerts *alerts)
 {
 	for (size_t i = 0; i < alerts->n; i++) {
 		const struct entry *e = alerts->entries[i];
 
-		if (e->alert.state != GN_ALERT_QUIET && gn_name_is_vm(e->message->resource) &&
-		    !gn_brain_vm(alerts->brain, e->message->resource))
+		if (e->alert.state != GN_ALERT_QUIET &&
+		    is_gone(alerts->brain, e->message->resource))
 			return e->message->resource;
 	}
 	return NULL;

@@ -39,8 +39,8 @@ void gn_alerts_report(struct gn_alerts *alerts, const struct gn_alert_report *re
                       const struct gn_alert_rules *rules, struct gn_time now);
 /* The resource is gone: what is raised of it is cleared. */
 void gn_alerts_end(struct gn_alerts *alerts, const char *resource, struct gn_time now);
-/* Ends those of VMs that the brain does not have: they left the configuration while gnomond was
- * down. After the VMs have been loaded. */
+/* Ends those of VMs and drives that the brain does not have: VMs that left the configuration while
+ * gnomond was down, drives that were taken out. After both have been loaded. */
 void gn_alerts_end_gone(struct gn_alerts *alerts, struct gn_time now);
 
 /* GN_NOT_FOUND; GN_FAILED_PRECONDITION: it is not RAISED. */

@@ -290,6 +290,95 @@ static void what_is_no_longer_sampled_is_not_judged(void **state)
 	assert_int_equal(count(false), 1); /* as it was */
 }
 
+/* A drive of the host with so many pending sectors, or none at all, for a minute. */
+static void tell_drive(const char *name, uint64_t hours, uint64_t pending)
+{
+	Gnomon__V1__SmartAttribute smart[2] = {GNOMON__V1__SMART_ATTRIBUTE__INIT,
+	                                       GNOMON__V1__SMART_ATTRIBUTE__INIT};
+	Gnomon__V1__SmartAttribute *attributes[] = {&smart[0], &smart[1]};
+	Gnomon__V1__HostDrive drive = GNOMON__V1__HOST_DRIVE__INIT, *drives[] = {&drive};
+	Gnomon__V1__HostInfo host = GNOMON__V1__HOST_INFO__INIT;
+
+	smart[0].id = 197;
+	smart[0].raw = pending;
+	smart[1].id = 250; /* nobody knows what it means */
+	smart[1].raw = UINT64_MAX;
+	drive.name = (char *)name;
+	drive.device = (char *)"/dev/sda";
+	drive.size_bytes = 4000787030016;
+	drive.power_on_hours = hours;
+	drive.attributes = attributes;
+	drive.n_attributes = 2;
+	host.drives = drives;
+	host.n_drives = 1;
+	gn_brain_host(brain, &host);
+	for (unsigned k = 0; k < 60; k++) {
+		gn_fake_now_us += S;
+		gn_watch_tick(&watch, gn_time_now());
+	}
+}
+
+static void a_failing_drive_is_told_of_with_its_signs(void **state)
+{
+	const char *settings = "vms: [{name: vms/a}, {name: vms/b}]";
+	Gnomon__V1__Hazard *hazard;
+	Gnomon__V1__AlertList *list;
+
+	for (uint64_t hours = 20000; hours < 21000; hours++)
+		tell_drive("EX-1", hours, 0);
+	assert_int_equal(count(true), 0);
+	assert_int_equal(gn_drives_find(brain, "drives/EX-1")->n_readings, GN_DRIVE_READINGS);
+	restart(settings); /* what it was before is still known */
+	tell_drive("EX-1", 21000, 400);
+	list = only("drives/EX-1");
+	assert_int_equal(list->alerts[0]->kind, GNOMON__V1__ALERT__KIND__POTENTIAL_FAILURE);
+	assert_non_null(strstr(list->alerts[0]->text, "drives/EX-1 (/dev/sda) may fail"));
+	assert_non_null(strstr(list->alerts[0]->text, "pending sectors: 400 now"));
+	gn_message_free(&list->base);
+
+	hazard = gn_drive_message(gn_drives_find(brain, "drives/EX-1"));
+	assert_string_equal(hazard->vm, "drives/EX-1");
+	assert_int_equal(hazard->n_horizons, 1);
+	assert_in_range(hazard->horizons[0]->probability_q16, 32768, 65535);
+	assert_int_equal(hazard->n_signs, 2);
+	assert_string_equal(hazard->signs[0]->name, "growth of pending sectors");
+	assert_non_null(strstr(hazard->signs[0]->detail, "400 more within 7")); /* 720 to 744 h */
+	gn_message_free(&hazard->base);
+
+	tell_drive("EX-2", 100, 0); /* in its place */
+	assert_null(gn_drives_find(brain, "drives/EX-1"));
+	assert_int_equal(count(false), 0);
+}
+
+/* A host is not trusted: names that are none, and more drives than are kept. */
+static void odd_drives_are_not_taken(void **state)
+{
+	Gnomon__V1__HostDrive drives[GN_DRIVES_MAX + 9], *list[GN_DRIVES_MAX + 9];
+	Gnomon__V1__HostInfo host = GNOMON__V1__HOST_INFO__INIT;
+	char names[GN_DRIVES_MAX + 9][80];
+
+	memset(names, 'x', sizeof names);
+	for (unsigned i = 0; i < GN_DRIVES_MAX + 9; i++) {
+		gnomon__v1__host_drive__init(&drives[i]);
+		drives[i].name = names[i];
+		drives[i].power_on_hours = UINT64_MAX;
+		names[i][79] = '\0';
+		if (i > 3)
+			snprintf(names[i], sizeof names[i], "d%u", i);
+		list[i] = &drives[i];
+	}
+	strcpy(names[0], "");
+	strcpy(names[1], "a/b");
+	strcpy(names[2], "a\n");
+	host.drives = list;
+	host.n_drives = GN_DRIVES_MAX + 9;
+	gn_brain_host(brain, &host);
+	assert_int_equal(brain->drives.n, GN_DRIVES_MAX);
+	assert_string_equal(brain->drives.list[0].name, "drives/d4");
+	restart("vms: [{name: vms/a}]");
+	assert_int_equal(brain->drives.n, GN_DRIVES_MAX);
+}
+
 int main(void)
 {
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -298,6 +387,8 @@ int main(void)
 	        ON_DISK(acknowledged_stays_so_over_a_restart),
 	        ON_DISK(alerts_of_vms_that_are_gone_end),
 	        ON_DISK(of_the_cleared_only_so_many_are_kept),
+	        ON_DISK(a_failing_drive_is_told_of_with_its_signs),
+	        ON_DISK(odd_drives_are_not_taken),
 	        cmocka_unit_test(probabilities_fall_as_the_limit_rises),
 	        cmocka_unit_test(probabilities_are_those_of_the_quantiles),
 	        ON_DISK(a_failing_vm_is_told_of_with_its_signs),

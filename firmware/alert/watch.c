@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/statvfs.h>
+#include "firmware/message/message.h"
 #include "firmware/core/fixed.h"
 
 #define SECOND_US  ((uint64_t)1000000)
@@ -206,6 +207,53 @@ static void watch_failure(struct gn_watch *watch, const struct gn_vm *vm, uint64
 	gn_alerts_report(watch->alerts, &report, &rules, now);
 }
 
+/* ---- the host's drives ------------------------------------------------------------------------
+ */
+
+static void say_drive(struct gn_text *text, const struct gn_drive *drive)
+{
+	Gnomon__V1__Hazard *hazard = gn_drive_message(drive);
+
+	gn_text_add(text, drive->name);
+	gn_text_add(text, " (");
+	gn_text_add(text, drive->device);
+	gn_text_add(text, ") may fail within 30 days of operation: ");
+	for (size_t i = 0; i < hazard->n_signs && i < 3; i++) {
+		gn_text_add(text, i ? "; " : "");
+		gn_text_add(text, hazard->signs[i]->name);
+		gn_text_add(text, ": ");
+		gn_text_add(text, hazard->signs[i]->detail);
+	}
+	gn_message_free(&hazard->base);
+}
+
+static void watch_drive(struct gn_watch *watch, const struct gn_drive *drive, struct gn_time now)
+{
+	const struct gn_config_alerts *config = &watch->brain->config->alerts;
+	const struct gn_alert_rules rules = {
+	        .raise_q16 = gn_drive_probability_q16(GN_DRIVE_ALARM_Q8),
+	        .clear_q16 = gn_drive_probability_q16(GN_DRIVE_ALARM_Q8 - 128),
+	        .raise_after_us = config->raise_after_ms * 1000ull,
+	        .clear_after_us = config->clear_after_ms * 1000ull,
+	};
+	struct gn_alert_report report = {
+	        .kind = GNOMON__V1__ALERT__KIND__POTENTIAL_FAILURE,
+	        .resource = drive->name,
+	        .subject = "drive",
+	};
+	int32_t features[GN_DRIVE_N_FEATURES];
+	char words[600];
+	struct gn_text text;
+
+	report.level_q16 = gn_drive_probability_q16(gn_drive_hazard(drive, features));
+	if (report.level_q16 >= rules.clear_q16) {
+		gn_text_init(&text, words, sizeof words);
+		say_drive(&text, drive);
+		report.text = words;
+	}
+	gn_alerts_report(watch->alerts, &report, &rules, now);
+}
+
 /* ---- the card's pool ------------------------------------------------------------------------- */
 
 static void say_pool(struct gn_text *text, const char *path, int64_t size, int64_t used,
@@ -301,5 +349,8 @@ void gn_watch_tick(struct gn_watch *watch, struct gn_time now)
 			watch_series(watch, vm, &vm->series[k], now);
 		watch_failure(watch, vm, card_us, now);
 	}
+	gn_alerts_end_gone(watch->alerts, now);
+	for (size_t i = 0; i < brain->drives.n; i++)
+		watch_drive(watch, &brain->drives.list[i], now);
 	watch_pool(watch, card_us, now);
 }

@@ -5,7 +5,8 @@
  *       allocation with so much probability, or demand is at the allocation already (then a
  *       half), and nothing is about to be done: mode FORECAST_ONLY, a limit, no room.
  *   RESOURCE_SHORTAGE of the card  the file system of the shadows' disks fills up.
- *   POTENTIAL_FAILURE  the hazard within a day (brain/hazards.h).
+ *   POTENTIAL_FAILURE of a VM  the hazard within a day (brain/hazards.h).
+ *   POTENTIAL_FAILURE of a drive of the host  its SMART attributes, by hazard/drive.h's rule.
  *
  * A VM that was not sampled lately is not judged: its alerts stay as they are. One thread. */
 #ifndef GN_ALERT_WATCH_H

@@ -136,6 +136,7 @@ void gn_brain_save_all(struct gn_brain *brain)
 
 	gn_packs_save_all(brain);
 	gn_hazards_save_models(brain);
+	gn_drives_save_all(brain);
 	for (i = 0; i < brain->n_vms; i++) {
 		const struct gn_vm *vm = brain->vms[i];
 
@@ -523,6 +524,7 @@ int gn_brain_create(const struct gn_config *config, struct gn_store *store, stru
 	gn_store_each(store, "predictor", load_predictor, &loading);
 	gn_packs_load_trials(brain);
 	gn_hazards_open(brain);
+	gn_drives_open(brain);
 	for (i = 0; i < brain->n_vms; i++)
 		restore_series(brain, brain->vms[i], now);
 	*out = brain;
@@ -541,6 +543,7 @@ void gn_brain_destroy(struct gn_brain *brain)
 		destroy_vm(brain->vms[i]);
 	}
 	gn_packs_close(&brain->packs);
+	gn_drives_close(brain);
 	free(brain->vms);
 	free(brain->entries);
 	free(brain->edges);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "firmware/brain/drives.h"
 #include "firmware/brain/guest_signs.h"
 #include "firmware/brain/hazards.h"
 #include "firmware/brain/packs.h"
@@ -90,6 +91,7 @@ struct gn_brain {
 	struct gn_brain_listener listener;
 	struct gn_packs packs;
 	struct gn_hazards hazards;
+	struct gn_drives drives;
 	struct gn_vm **vms; /* by name */
 	size_t n_vms;
 	struct gn_ledger ledger;

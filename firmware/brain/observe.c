@@ -260,6 +260,7 @@ void gn_brain_host(struct gn_brain *brain, const Gnomon__V1__HostInfo *host)
 
 	GN_MESSAGE_FREE(brain->host);
 	brain->host = GN_MESSAGE_COPY(Gnomon__V1__HostInfo, host);
+	gn_drives_take(brain, host, gn_time_now().wall_us);
 	gn_ledger_set_host(&brain->ledger, &has);
 }
 

@@ -12,7 +12,7 @@
  *                    panic, an oops or a lockup; halves every 15 minutes
  *   exhaustion       memory: 256 when it may be full within the horizon (soonest), 512 when it
  *                    likely is, 768 when it is even at the latest, 1024 when it is full now
- *   drive            no SMART attributes reach the card yet: always 0
+ *   drive            which drives a VM's volumes lie on is not known: always 0
  *
  * Exhaustion is looked for over the last 4 minutes, hour and day, so that a fast leak is not
  * drowned in a long calm nor a slow one in noise; what is full soonest counts. It is believed

@@ -338,6 +338,7 @@ static const struct {
         {"plan approve plans/17", {"ApprovePlan {\"name\":\"plans/17\"}\n"}},
         {"plan reject 17", {"RejectPlan {\"name\":\"plans/17\"}\n"}},
         {"hazard web-1", {"GetHazard {\"name\":\"vms/web-1\"}\n"}},
+        {"hazard drives/EX-1", {"GetHazard {\"name\":\"drives/EX-1\"}\n"}},
         {"alert list", {"ListAlerts {\"resource\":\"\",\"include_cleared\":false}\n"}},
         {"alert list web-1 --all",
          {"ListAlerts {\"resource\":\"vms/web-1\",\"include_cleared\":true}\n"}},
@@ -407,9 +408,9 @@ static void test_usage(void **state)
 	} cases[] = {
 	        {"", "a command is missing"},
 	        {"frobnicate", "there is no command 'frobnicate'"},
-	        {"vm",
-	         "'vm' needs a verb: list, show, top, calls, create, delete, export-state, import-state, "
-	         "threads or observe"},
+	        {"vm", "'vm' needs a verb: list, show, top, calls, create, delete, export-state, "
+	               "import-state, "
+	               "threads or observe"},
 	        {"vm frobnicate", "'frobnicate' cannot be done with 'vm'"},
 	        {"vm show", "the name of a VM is missing"},
 	        {"vm show a b", "'b' is one word too many"},

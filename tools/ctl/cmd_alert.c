@@ -113,9 +113,17 @@ static void print_hazard(const Gnomon__V1__Hazard *h)
 	               "log-odds of a failure.");
 }
 
+/* A VM's, or "drives/SERIAL". */
+static const char *name_of_hazard(struct gn_ctl_arguments *arguments)
+{
+	if (arguments->n_words && !strncmp(arguments->words[0], "drives/", 7))
+		return gn_ctl_word(arguments, "the name of a VM or a drive");
+	return gn_ctl_vm_name(arguments, "");
+}
+
 int gn_ctl_hazard(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 {
-	const char *name = gn_ctl_vm_name(arguments, "");
+	const char *name = name_of_hazard(arguments);
 	Gnomon__V1__Hazard *hazard;
 
 	gn_ctl_end(arguments);

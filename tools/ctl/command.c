@@ -125,7 +125,9 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "demand, allocation and forecast over time",
          "  gnomonctl history web-1 cpu --last 10min\n"},
         {"hazard", NULL, gn_ctl_hazard, "VM", "", "how likely the VM fails, and by which signs",
-         "  gnomonctl hazard web-1\n"},
+         "  gnomonctl hazard web-1\n"
+         "  gnomonctl hazard drives/WD-WX12A3456789   # a drive of the host, by its serial "
+         "number\n"},
         {"audit", "verify", gn_ctl_audit_verify, "", "",
          "search the audit log for altered, removed or moved entries",
          "Checks every entry and every signature of the card here, on this machine; says where "
