@@ -173,6 +173,43 @@ void gn_blk_destroy(struct gn_blk *blk)
 	free_device(blk);
 }
 
+static int check_resize(const struct gn_blk *blk, struct gn_status *status)
+{
+	if (blk->remote)
+		return gn_status_set(
+		        status, GN_FAILED_PRECONDITION,
+		        "volume '%s' is kept by an NBD server: make it larger there, then "
+		        "delete the volume, which leaves its data, and create it again",
+		        blk->name);
+	if (blk->replica)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' has a shadow of its size: delete the shadow, "
+		                     "resize, and make the shadow again",
+		                     blk->name);
+	return 0;
+}
+
+int gn_blk_resize(struct gn_blk *blk, const char *path, uint64_t size_bytes,
+                  struct gn_status *status)
+{
+	int err = check_resize(blk, status);
+	bool ran;
+
+	if (err)
+		return err;
+	gn_mutex_lock(&blk->lock);
+	ran = !blk->is_stopped;
+	gn_blk_stop(blk);
+	err = gn_volume_file_resize(blk->volume, path, size_bytes, status);
+	blk->limits.capacity_bytes = blk->volume->size_bytes;
+	if (ran)
+		gn_blk_run(blk);
+	if (!err)
+		gn_blk_tell_config(blk);
+	gn_mutex_unlock(&blk->lock);
+	return err;
+}
+
 const char *gn_blk_name(const struct gn_blk *blk)
 {
 	return blk->name;

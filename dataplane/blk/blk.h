@@ -72,6 +72,13 @@ int gn_blk_create(struct gn_worker *worker, const struct gn_blk_config *config, 
  * finished. NULL is fine. Not from a worker. */
 void gn_blk_destroy(struct gn_blk *blk);
 
+/* Makes the volume larger while it is used: its rings rest for a moment, then the front end is
+ * told. 'path' is the store's, 'size_bytes' and errors as gn_volume_file_resize(), and
+ * GN_FAILED_PRECONDITION for a store elsewhere or with a replica. Control threads; not while it has
+ * users, which know one size. */
+int gn_blk_resize(struct gn_blk *blk, const char *path, uint64_t size_bytes,
+                  struct gn_status *status);
+
 const char *gn_blk_name(const struct gn_blk *blk);
 uint64_t gn_blk_size_bytes(const struct gn_blk *blk);
 /* Of a 'remote'; false: it has none. */

@@ -60,8 +60,8 @@ struct gn_blk_queue {
 
 struct gn_blk {
 	struct gn_pollable pollable;
-	struct gn_worker *worker; /* immutable from here ... */
-	struct gn_blk_limits limits;
+	struct gn_worker *worker;    /* immutable from here ... */
+	struct gn_blk_limits limits; /* but gn_blk_resize() changes it, while stopped */
 	unsigned n_queues;
 	int timer_fd;
 	uint64_t us_per_cycle_q32;
@@ -165,5 +165,7 @@ void gn_blk_release_point(struct gn_blk *blk);
 /* vhost.c */
 int gn_blk_vhost_open(struct gn_blk *blk, struct gn_status *status);
 void gn_blk_vhost_close(struct gn_blk *blk);
+/* The front end is to look at the configuration again. */
+void gn_blk_tell_config(struct gn_blk *blk) GN_REQUIRES(blk->lock);
 
 #endif

@@ -366,6 +366,14 @@ static const struct rte_vhost_device_ops device_ops = {
         .vring_state_changed = on_ring_state,
 };
 
+/* The connection cannot end meanwhile: on_disconnect() wants the lock. One whose front end has no
+ * channel for it learns the size when it connects next. */
+void gn_blk_tell_config(struct gn_blk *blk)
+{
+	if (blk->vid >= 0)
+		rte_vhost_slave_config_change(blk->vid, false);
+}
+
 /* ---- open, close ------------------------------------------------------------- */
 
 static int enter_registry(struct gn_blk *blk)
@@ -414,7 +422,8 @@ static int listen_on(struct gn_blk *blk, struct gn_status *status)
 	static const uint64_t protocol =
 	        1ull << VHOST_USER_PROTOCOL_F_MQ | 1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
 	        1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_CONFIG |
-	        1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	        1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+	        1ull << VHOST_USER_PROTOCOL_F_SLAVE_REQ; /* for gn_blk_tell_config() */
 	const char *path = blk->socket_path;
 	mode_t mask;
 	int err;

@@ -144,6 +144,8 @@ void gn_dp_port_free(struct gn_dataplane *dp, struct gn_dp_port *port);
 int gn_dp_volume_create(struct gn_dataplane *dp, const Gnomon__V1__Volume *request,
                         bool from_config, struct gn_dp_volume **out, struct gn_status *status);
 int gn_dp_volume_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status);
+int gn_dp_volume_resize(struct gn_dataplane *dp, const char *name, uint64_t size_bytes,
+                        struct gn_dp_volume **out, struct gn_status *status);
 /* Begins, changes or ends (mode OFF) its mirroring. */
 int gn_dp_volume_replicate(struct gn_dataplane *dp, const char *name,
                            const Gnomon__V1__VolumeMirror *mirror, struct gn_dp_volume **out,

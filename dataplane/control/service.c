@@ -497,6 +497,20 @@ static void promote_volume(void *context, struct gn_channel_call *call,
 	answer_volume(service, call, err, volume, &status);
 }
 
+static void resize_volume(void *context, struct gn_channel_call *call,
+                          const ProtobufCMessage *message)
+{
+	const Gnomon__V1__ResizeVolumeRequest *request =
+	        (const Gnomon__V1__ResizeVolumeRequest *)message;
+	struct gn_service *service = context;
+	struct gn_status status;
+	struct gn_dp_volume *volume = NULL;
+	int err = gn_dp_volume_resize(service->dp, request->name, request->size_bytes, &volume,
+	                              &status);
+
+	answer_volume(service, call, err, volume, &status);
+}
+
 static void verify_volume(void *context, struct gn_channel_call *call,
                           const ProtobufCMessage *message)
 {
@@ -796,7 +810,7 @@ static gn_channel_handler *const handlers[] = {
         delete_volume,  list_volumes,  clone_volume, create_mirror, update_mirror,
         delete_mirror,  list_mirrors,  update_meter, list_meters,   update_volume_mirror,
         create_export,  delete_export, list_exports, verify_volume, fence_volume,
-        promote_volume,
+        promote_volume, resize_volume,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

@@ -1,4 +1,4 @@
-/* volumes.c - CreateVolume and DeleteVolume; the work is dataplane/blk's. */
+/* volumes.c - CreateVolume, ResizeVolume and DeleteVolume; the work is dataplane/blk's. */
 #include "dataplane/control/dataplane.h"
 
 #include <errno.h>
@@ -344,6 +344,29 @@ int gn_dp_volume_replicate(struct gn_dataplane *dp, const char *name,
 	}
 	*out = volume;
 	return gn_dataplane_save(dp, status);
+}
+
+int gn_dp_volume_resize(struct gn_dataplane *dp, const char *name, uint64_t size_bytes,
+                        struct gn_dp_volume **out, struct gn_status *status)
+{
+	struct gn_dp_volume *volume = gn_dp_volume_find(dp, name);
+	int err;
+
+	if (!volume)
+		return gn_status_set(status, GN_NOT_FOUND, "there is no volume '%.100s'", name);
+	if (volume->cloning)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' is being cloned; resize it when that is done",
+		                     name);
+	if (volume->n_exports)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' is exported over NBD, and its clients know one "
+		                     "size; delete its exports first",
+		                     name);
+	err = gn_blk_resize(volume->blk, volume->spec->path, size_bytes, status);
+	if (!err)
+		*out = volume;
+	return err;
 }
 
 void gn_dp_volume_free(struct gn_dataplane *dp, struct gn_dp_volume *volume)

@@ -457,6 +457,74 @@ static int find_size(struct file_volume *file, const char *path, struct gn_statu
 	return 0;
 }
 
+static int check_growth(const struct gn_volume *volume, const char *path, uint64_t size_bytes,
+                        struct gn_status *status)
+{
+	if (size_bytes % volume->block_bytes)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "volume file '%s': a size of %llu bytes is not a multiple of "
+		                     "%u; round it",
+		                     path, (unsigned long long)size_bytes, volume->block_bytes);
+	if (size_bytes < volume->size_bytes) {
+		gn_status_set(
+		        status, GN_OUT_OF_RANGE,
+		        "volume file '%s' has %llu bytes, asked for are %llu: volumes are not "
+		        "made smaller, that would cut data off; copy it to a new one",
+		        path, (unsigned long long)volume->size_bytes,
+		        (unsigned long long)size_bytes);
+		return -ERANGE;
+	}
+	if (volume->read_only && size_bytes > volume->size_bytes)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume file '%s' is read-only; its size stays", path);
+	return 0;
+}
+
+/* A regular file grows by a hole; a device grows elsewhere. */
+static int grow(const struct file_volume *file, const char *path, uint64_t size_bytes,
+                struct gn_status *status)
+{
+	struct stat st;
+
+	if (fstat(file->volume.file_fd, &st) != 0)
+		return open_error(path, errno, status);
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size >= size_bytes)
+		return 0;
+	if (ftruncate(file->volume.file_fd, (off_t)size_bytes) != 0 ||
+	    fsync(file->volume.file_fd) != 0)
+		return open_error(path, errno, status);
+	return 0;
+}
+
+int gn_volume_file_resize(struct gn_volume *volume, const char *path, uint64_t size_bytes,
+                          struct gn_status *status)
+{
+	struct file_volume *file = to_file(volume);
+	const uint64_t before = volume->size_bytes;
+	int err = size_bytes ? check_growth(volume, path, size_bytes, status) : 0;
+
+	assert(!volume->n_in_flight);
+	if (!err && size_bytes)
+		err = grow(file, path, size_bytes, status);
+	if (!err)
+		err = find_size(file, path, status);
+	if (!err && volume->size_bytes < before)
+		err = gn_status_set(status, GN_FAILED_PRECONDITION,
+		                    "volume file '%s' has become smaller, from %llu to %llu bytes; "
+		                    "make it as large as it was",
+		                    path, (unsigned long long)before,
+		                    (unsigned long long)volume->size_bytes);
+	else if (!err && size_bytes && volume->size_bytes != size_bytes)
+		err = gn_status_set(status, GN_FAILED_PRECONDITION,
+		                    "volume file '%s' has %llu bytes, asked for are %llu; make the "
+		                    "device as large first, or ask for what it has",
+		                    path, (unsigned long long)volume->size_bytes,
+		                    (unsigned long long)size_bytes);
+	if (err)
+		volume->size_bytes = before;
+	return err;
+}
+
 /* Whether O_DIRECT takes the volume's blocks, and how memory must be aligned for it. */
 static bool find_alignment(struct file_volume *file)
 {

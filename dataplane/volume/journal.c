@@ -204,16 +204,23 @@ uint64_t gn_journal_cost(const struct gn_journal *journal, uint64_t length)
 	return at - journal->head;
 }
 
+bool gn_journal_has_room(const struct gn_journal *journal, uint64_t length)
+{
+	return length <= journal->ram_bytes / 2 &&
+	       journal->head + gn_journal_cost(journal, length) - journal->tail <=
+	               journal->ring_bytes;
+}
+
 bool gn_journal_fits(const struct gn_journal *journal, uint64_t length, uint64_t ram_floor)
 {
 	uint64_t end;
 
-	if (length > journal->ram_bytes / 2)
+	if (!gn_journal_has_room(journal, length))
 		return false;
 	end = journal->head + gn_journal_cost(journal, length);
 	if (ram_floor > journal->written)
 		ram_floor = journal->written;
-	return end - journal->tail <= journal->ring_bytes && end - ram_floor <= journal->ram_bytes;
+	return end - ram_floor <= journal->ram_bytes;
 }
 
 bool gn_journal_in_ram(const struct gn_journal *journal, uint64_t position)

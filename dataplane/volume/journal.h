@@ -123,6 +123,9 @@ void gn_journal_restart(struct gn_journal *journal, uint64_t epoch, uint64_t pos
 /* Bytes that a request of 'length' payload bytes (0: none) takes, pads included. */
 uint64_t gn_journal_cost(const struct gn_journal *journal, uint64_t length);
 
+/* Whether its file has room for the request. */
+bool gn_journal_has_room(const struct gn_journal *journal, uint64_t length);
+
 /* Whether the request fits: into the file before the tail, and into the RAM without what is not
  * written yet or still read from there ('ram_floor': the oldest such position). */
 bool gn_journal_fits(const struct gn_journal *journal, uint64_t length, uint64_t ram_floor);

@@ -70,7 +70,8 @@ static bool mirror_arm(struct gn_volume *volume)
 	struct gn_vmirror *m = to_mirror(volume);
 
 	/* Nothing is in flight to wake us for what could be started now. */
-	if (m->finished.first || (m->waiting.first && !m->active.first && !m->cycle.is_running))
+	if (m->finished.first || (m->waiting.first && !m->active.first && !m->cycle.is_running &&
+	                          !m->ring_write.n_outstanding))
 		return false;
 	return arm_store(m->primary) && arm_store(m->shadow) && arm_store(m->store);
 }
@@ -347,8 +348,9 @@ static bool is_clean(const struct gn_vmirror *m)
 
 bool gn_vmirror_is_idle(const struct gn_vmirror *m)
 {
-	bool quiet = gn_vmirror_shadow_is_quiet(m) && !m->cycle.is_running && !m->load_busy &&
-	             !m->spill_busy && !m->snapshot_runs && !m->sweep_busy;
+	bool quiet = gn_vmirror_shadow_is_quiet(m) && !m->cycle.is_running &&
+	             !m->ring_write.n_outstanding && !m->load_busy && !m->spill_busy &&
+	             !m->snapshot_runs && !m->sweep_busy;
 
 	return quiet && m->stops && (m->hurries || m->phase != GN_REPLICA_LIVE || is_clean(m));
 }

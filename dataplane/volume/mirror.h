@@ -13,7 +13,8 @@
  *
  * A shadow or journal that fails, hangs or is slow never fails a request of the guest. In mode
  * async it never delays one either, but for the first write to a part of the disk that was
- * unchanged for a while: its dirty bit has to be durable before. In mode in_step and while waiting
+ * unchanged for a while: its dirty bit has to be durable before; and for at most 250 ms while the
+ * RAM is full of what the disks take. In mode in_step and while waiting
  * for that bit, 'patience_us' is the limit.
  *
  * Nothing here knows a file: in tests/powercut the stores, the snapshots and the clock are

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define FLUSH_US 100000u /* longest between two flushes of the shadow while it is written */
+#define FLUSH_US 1000000u /* longest between two flushes of the shadow while it is written */
 
 bool gn_vmirror_shadow_is_quiet(const struct gn_vmirror *m)
 {

@@ -99,9 +99,19 @@ struct cycle_write {
 	struct iovec iov;
 };
 
-/* One round of the journal store: writes, then one flush for all of them. */
+/* Records on their way into the ring, beside the rounds: while one flushes, which may take long,
+ * the next ones leave the RAM. */
+struct ring_write {
+	struct cycle_write writes[2]; /* up to the RAM's end, and from its beginning */
+	unsigned n_outstanding;       /* 0: none is under way */
+	int error;
+	uint64_t begin, until, epoch;
+	uint64_t since_us;
+};
+
+/* One round of the journal store: writes, then one flush for them and the ring's. */
 struct cycle {
-	struct cycle_write writes[GN_BITMAP_MAX_SECTORS + 3];
+	struct cycle_write writes[GN_BITMAP_MAX_SECTORS + 1];
 	unsigned n_writes;
 	struct gn_volume_request flush;
 	uint64_t (*sectors)[GN_BITMAP_SECTOR / 8]; /* of the bitmap, encoded */
@@ -110,9 +120,9 @@ struct cycle {
 	unsigned n_sectors;
 	unsigned n_outstanding;
 	bool has_super;
-	bool is_running;
+	bool is_running, is_flushing;
 	int error;
-	uint64_t epoch, until; /* of the journal */
+	uint64_t epoch, until; /* of the journal; once it is flushing */
 	uint64_t since_us;
 };
 
@@ -147,6 +157,7 @@ struct gn_vmirror {
 	/* The store. */
 	struct gn_bitmap bitmap;
 	struct cycle cycle;
+	struct ring_write ring_write;
 	struct gn_journal_super super; /* durable */
 	bool has_super;                /* 'super' is */
 	enum gn_journal_point point;   /* wanted in the superblock */

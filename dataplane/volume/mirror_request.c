@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define HICCUP_US 250000u /* longest that a write of mode async waits for room in the RAM */
+
 /* ---- lists ------------------------------------------------------------------- */
 
 static void list_init(struct op_list *list)
@@ -62,6 +64,8 @@ static uint64_t ram_floor(const struct gn_vmirror *m)
 		floor = op->begin;
 		break;
 	}
+	if (m->ring_write.n_outstanding && m->ring_write.begin < floor)
+		floor = m->ring_write.begin;
 	for (unsigned i = 0; i < N_APPLIES; i++)
 		if (m->applies[i].busy && m->applies[i].from_ram && m->applies[i].begin < floor)
 			floor = m->applies[i].begin;
@@ -303,6 +307,19 @@ static bool is_noted(struct gn_vmirror *m, const struct op *op)
 	return true;
 }
 
+/* A journal that is full is given up. In mode in_step not before the shadow had its time; and in
+ * any while only the RAM is short, which a hiccup of the disks does, and a resynchronisation would
+ * cost the VM more. */
+static bool waits_for_room(const struct gn_vmirror *m, const struct op *op)
+{
+	if (op->io.length_bytes > m->journal.ram_bytes / 2)
+		return false;
+	if (m->config.mode == GN_VMIRROR_IN_STEP && m->phase == GN_REPLICA_LIVE)
+		return is_patient(m, op);
+	return gn_journal_has_room(&m->journal, has_payload(op) ? op->io.length_bytes : 0) &&
+	       m->now_us - op->since_us < HICCUP_US;
+}
+
 /* Puts it into the journal when that is where writes go. False: wait. */
 static bool journal(struct gn_vmirror *m, struct op *op)
 {
@@ -315,8 +332,7 @@ static bool journal(struct gn_vmirror *m, struct op *op)
 	                     ram_floor(m))) {
 		if (op->rewrites)
 			return true; /* not at the cost of the VM's */
-		if (m->config.mode == GN_VMIRROR_IN_STEP && m->phase == GN_REPLICA_LIVE &&
-		    op->io.length_bytes <= m->journal.ram_bytes / 2 && is_patient(m, op))
+		if (waits_for_room(m, op))
 			return false;
 		gn_vmirror_gap(m, GN_REPLICA_JOURNAL_FULL);
 		return true;

@@ -10,7 +10,8 @@
 
 #define LEASE_SECTOR  2u
 #define BITMAP_SECTOR 4u
-#define GATHER_US     20000u /* from one round to the next, when nobody waits for it */
+#define GATHER_US     100000u    /* from one round to the next, when nobody waits for it */
+#define GATHER_BYTES  (1u << 20) /* of records, likewise */
 
 _Static_assert((BITMAP_SECTOR + GN_BITMAP_MAX_SECTORS) * GN_JOURNAL_SECTOR <= GN_VMIRROR_META_BYTES,
                "the ring begins behind the bitmap");
@@ -303,7 +304,7 @@ static void finish_cycle(struct gn_vmirror *m)
 	if (!has_stale(m))
 		m->untracked = false;
 	if (cycle->epoch == m->journal.epoch)
-		m->journal.written = m->journal.durable = cycle->until;
+		m->journal.durable = cycle->until;
 	if (!cycle->has_super)
 		return;
 	m->super = *cycle->super;
@@ -325,7 +326,7 @@ static void on_flushed(struct gn_volume_request *io, int error)
 	struct cycle *cycle = (struct cycle *)((char *)io - offsetof(struct cycle, flush));
 	struct gn_vmirror *m = of_cycle(cycle);
 
-	cycle->is_running = false;
+	cycle->is_running = cycle->is_flushing = false;
 	cycle->error = error;
 	if (error)
 		give_up_cycle(m);
@@ -333,10 +334,17 @@ static void on_flushed(struct gn_volume_request *io, int error)
 		finish_cycle(m);
 }
 
+/* Once its writes and the ring's are done. */
 static void flush_cycle(struct gn_vmirror *m)
 {
 	struct gn_volume_request *io = &m->cycle.flush;
 
+	if (!m->cycle.is_running || m->cycle.is_flushing || m->cycle.n_outstanding ||
+	    m->ring_write.n_outstanding)
+		return;
+	m->cycle.is_flushing = true;
+	m->cycle.epoch = m->journal.epoch;
+	m->cycle.until = m->journal.written;
 	*io = (struct gn_volume_request){.op = GN_VOLUME_FLUSH, .done = on_flushed};
 	if (gn_volume_submit(m->store, &io, 1) != 1)
 		on_flushed(io, -EIO); /* cannot be: its writes had more places */
@@ -363,18 +371,24 @@ static void on_written(struct gn_volume_request *io, int error)
 	end_write(((struct cycle_write *)io)->mirror, error);
 }
 
-static void add_write(struct gn_vmirror *m, uint64_t offset, void *data, uint64_t size)
+static void prepare_write(struct gn_vmirror *m, struct cycle_write *write, uint64_t offset,
+                          void *data, uint64_t size)
 {
-	struct cycle_write *write = &m->cycle.writes[m->cycle.n_writes++];
-
 	write->mirror = m;
 	write->iov = (struct iovec){data, size};
 	write->io = (struct gn_volume_request){.op = GN_VOLUME_WRITE,
 	                                       .offset_bytes = offset,
 	                                       .length_bytes = size,
 	                                       .iov = &write->iov,
-	                                       .n_iov = 1,
-	                                       .done = on_written};
+	                                       .n_iov = 1};
+}
+
+static void add_write(struct gn_vmirror *m, uint64_t offset, void *data, uint64_t size)
+{
+	struct cycle_write *write = &m->cycle.writes[m->cycle.n_writes++];
+
+	prepare_write(m, write, offset, data, size);
+	write->io.done = on_written;
 }
 
 static void add_bitmap(struct gn_vmirror *m)
@@ -413,26 +427,81 @@ static void add_super(struct gn_vmirror *m)
 	add_write(m, (super->generation & 1) * GN_JOURNAL_SECTOR, super, sizeof *super);
 }
 
-/* The records of 'epoch' that are complete, once the superblock names that epoch. */
-static void add_records(struct gn_vmirror *m)
+/* ---- records into the ring --------------------------------------------------- */
+
+static void end_ring_write(struct gn_vmirror *m, int error)
+{
+	struct ring_write *ring = &m->ring_write;
+
+	if (error)
+		ring->error = error;
+	if (--ring->n_outstanding)
+		return;
+	if (ring->error)
+		gn_vmirror_journal_failed(m, ring->error);
+	else if (ring->epoch == m->journal.epoch)
+		m->journal.written = ring->until;
+	flush_cycle(m);
+}
+
+static void on_ring_written(struct gn_volume_request *io, int error)
+{
+	end_ring_write(((struct cycle_write *)io)->mirror, error);
+}
+
+/* The records that are complete, once the superblock names their epoch. */
+static bool has_records(const struct gn_vmirror *m)
+{
+	const struct gn_journal *journal = &m->journal;
+
+	return !m->ring_write.n_outstanding && !m->journal_failed &&
+	       m->super.epoch == journal->epoch && m->apply_end == UINT64_MAX &&
+	       journal->written < journal->ready;
+}
+
+static void write_records(struct gn_vmirror *m)
 {
 	struct gn_journal *journal = &m->journal;
+	struct ring_write *ring = &m->ring_write;
+	struct gn_volume_request *ios[2];
 	uint64_t at = journal->written;
+	unsigned n = 0;
 
-	m->cycle.epoch = journal->epoch;
-	m->cycle.until = at;
-	if (m->journal_failed || m->super.epoch != journal->epoch || m->apply_end != UINT64_MAX)
+	if (!has_records(m))
 		return;
-	while (at < journal->ready) {
+	ring->begin = at;
+	ring->until = journal->ready;
+	ring->epoch = journal->epoch;
+	ring->error = 0;
+	ring->since_us = m->now_us;
+	while (at < ring->until) {
 		uint64_t size = journal->ram_bytes - at % journal->ram_bytes;
 
-		if (size > journal->ready - at)
-			size = journal->ready - at;
-		add_write(m, m->ring_offset + at % journal->ring_bytes,
-		          m->ram + at % journal->ram_bytes, size);
+		if (size > ring->until - at)
+			size = ring->until - at;
+		prepare_write(m, &ring->writes[n], m->ring_offset + at % journal->ring_bytes,
+		              m->ram + at % journal->ram_bytes, size);
+		ring->writes[n].io.done = on_ring_written;
+		ios[n] = &ring->writes[n].io;
+		n++;
 		at += size;
 	}
-	m->cycle.until = at;
+	ring->n_outstanding = n;
+	for (unsigned i = 0; i < n; i++)
+		if (gn_volume_submit(m->store, &ios[i], 1) != 1)
+			end_ring_write(m, -EIO); /* cannot be: the store is deeper than that */
+}
+
+/* In a round the ring's writes come first; while it flushes they need not wait for the next. */
+static void write_ahead(struct gn_vmirror *m)
+{
+	const struct gn_journal *journal = &m->journal;
+
+	if ((m->cycle.is_running && !m->cycle.is_flushing) || m->hurries)
+		return;
+	if (m->config.mode == GN_VMIRROR_IN_STEP ||
+	    journal->ready - journal->written >= GATHER_BYTES)
+		write_records(m);
 }
 
 static void want_tail(struct gn_vmirror *m)
@@ -449,8 +518,6 @@ static void submit_cycle(struct gn_vmirror *m)
 	struct cycle *cycle = &m->cycle;
 	unsigned n = cycle->n_writes;
 
-	cycle->is_running = true;
-	cycle->since_us = m->now_us;
 	cycle->n_outstanding = n;
 	for (unsigned i = 0; i < n; i++) {
 		struct gn_volume_request *io = &cycle->writes[i].io;
@@ -467,39 +534,59 @@ static bool can_gather(const struct gn_vmirror *m)
 	return m->config.mode == GN_VMIRROR_ASYNC && m->phase == GN_REPLICA_LIVE && !m->stops &&
 	       !m->holds && !m->waiting.first && !m->super_wanted &&
 	       !gn_vmirror_verify_hurries(m) &&
-	       m->journal.ready - m->journal.written < m->journal.ram_bytes / 4 &&
+	       m->journal.ready - m->journal.durable < m->journal.ram_bytes &&
 	       m->now_us - m->cycle.since_us < GATHER_US;
 }
 
-void gn_vmirror_commit(struct gn_vmirror *m)
+/* A store that does not answer. */
+static bool is_overdue(const struct gn_vmirror *m)
+{
+	const struct cycle *cycle = &m->cycle;
+	const struct ring_write *ring = &m->ring_write;
+
+	return !m->journal_failed &&
+	       ((cycle->is_running && m->now_us - cycle->since_us > m->config.patience_us) ||
+	        (ring->n_outstanding && m->now_us - ring->since_us > m->config.patience_us));
+}
+
+static void begin_cycle(struct gn_vmirror *m)
 {
 	struct cycle *cycle = &m->cycle;
 	bool with_super;
 
-	if (cycle->is_running) {
-		if (!m->journal_failed && m->now_us - cycle->since_us > m->config.patience_us)
-			gn_vmirror_journal_failed(m, -ETIMEDOUT);
-		return;
-	}
-	if (m->phase == GN_REPLICA_LOADING || m->phase == GN_REPLICA_LOST ||
-	    m->phase == GN_REPLICA_FENCED || m->hurries ||
-	    (m->journal_failed && m->now_us < m->journal_retry_us))
-		return;
-	want_tail(m);
-	if (can_gather(m))
-		return;
 	cycle->n_writes = cycle->n_sectors = 0;
 	cycle->has_super = false;
 	cycle->error = 0;
+	cycle->since_us = m->now_us;
 	m->super_wanted |= m->journal_failed; /* to see whether it works again */
 	/* Bits that nobody waited for must not be newer than what names the bitmap valid. */
 	with_super = m->super_wanted && (!has_stale(m) || (m->has_super && !m->untracked));
+	write_records(m);
 	add_bitmap(m);
-	add_records(m);
 	if (with_super)
 		add_super(m);
-	if (cycle->n_writes)
-		submit_cycle(m);
+	if (!cycle->n_writes && !m->ring_write.n_outstanding &&
+	    m->journal.durable == m->journal.written)
+		return;
+	cycle->is_running = true;
+	submit_cycle(m);
+	flush_cycle(m);
+}
+
+void gn_vmirror_commit(struct gn_vmirror *m)
+{
+	if (is_overdue(m))
+		gn_vmirror_journal_failed(m, -ETIMEDOUT);
+	if (m->phase == GN_REPLICA_LOADING || m->phase == GN_REPLICA_LOST ||
+	    m->phase == GN_REPLICA_FENCED)
+		return;
+	write_ahead(m);
+	if (m->cycle.is_running || m->hurries ||
+	    (m->journal_failed && m->now_us < m->journal_retry_us))
+		return;
+	want_tail(m);
+	if (!can_gather(m))
+		begin_cycle(m);
 }
 
 /* ---- clearing bits ----------------------------------------------------------- */

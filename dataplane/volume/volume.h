@@ -104,6 +104,14 @@ struct gn_volume_file_config {
 int gn_volume_file_create(const struct gn_volume_file_config *config, struct gn_volume **out,
                           struct gn_status *status);
 
+/* Makes a volume of gn_volume_file_create() larger; 'size_bytes' 0: takes what the file or device
+ * has by now. 'path' is for messages. Nothing may be in flight, and nobody may submit or poll.
+ * Errors, with a sentence in 'status' and the size as it was: -EINVAL (not whole blocks), -ERANGE
+ * (smaller), GN_FAILED_PRECONDITION (a device that must grow elsewhere first, read-only),
+ * -ENOSPC, ... */
+int gn_volume_file_resize(struct gn_volume *volume, const char *path, uint64_t size_bytes,
+                          struct gn_status *status);
+
 static inline unsigned gn_volume_submit(struct gn_volume *volume,
                                         struct gn_volume_request **requests, unsigned n)
 {

@@ -59,7 +59,10 @@
 	X(ListAudit, gn_control_list_audit)                                                        \
 	X(CreateNbdExport, gn_control_create_nbd_export)                                           \
 	X(DeleteNbdExport, gn_control_delete_nbd_export)                                           \
-	X(ListNbdExports, gn_control_list_nbd_exports)
+	X(ListNbdExports, gn_control_list_nbd_exports)                                             \
+	X(CreateVolume, gn_control_create_volume)                                                  \
+	X(ResizeVolume, gn_control_resize_volume)                                                  \
+	X(DeleteVolume, gn_control_delete_volume)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

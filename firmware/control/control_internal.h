@@ -39,6 +39,8 @@ gn_channel_handler gn_control_list_volumes, gn_control_list_snapshots, gn_contro
 /* exports.c */
 gn_channel_handler gn_control_create_nbd_export, gn_control_delete_nbd_export,
         gn_control_list_nbd_exports;
+/* volumes.c */
+gn_channel_handler gn_control_create_volume, gn_control_resize_volume, gn_control_delete_volume;
 /* plans.c */
 gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
         gn_control_reject_plan;

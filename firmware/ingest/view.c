@@ -48,6 +48,18 @@ LIST(port, Port, ports)
 LIST(volume, Volume, volumes)
 LIST(mirror, Mirror, mirrors)
 
+void gn_view_forget_volume(struct gn_view *view, const char *name)
+{
+	Gnomon__V1__VolumeList *list = view->volumes;
+
+	for (size_t i = 0; list && i < list->n_volumes; i++)
+		if (strcmp(list->volumes[i]->name, name) == 0) {
+			GN_MESSAGE_FREE(list->volumes[i]);
+			list->volumes[i] = list->volumes[--list->n_volumes];
+			return;
+		}
+}
+
 void gn_view_forget_mirror(struct gn_view *view, const char *name)
 {
 	Gnomon__V1__Mirror **found = find_mirror(view, name);

@@ -33,6 +33,7 @@ void gn_view_note_volume(struct gn_view *view, const Gnomon__V1__Volume *volume)
 void gn_view_note_mirror(struct gn_view *view, const Gnomon__V1__Mirror *mirror);
 /* One that has just ended. */
 void gn_view_forget_mirror(struct gn_view *view, const char *name);
+void gn_view_forget_volume(struct gn_view *view, const char *name);
 
 /* By name; NULL: none such. */
 const Gnomon__V1__Port *gn_view_port(const struct gn_view *view, const char *name);

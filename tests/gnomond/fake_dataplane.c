@@ -247,11 +247,40 @@ static void refuse_exports(void *context, struct gn_channel_call *call,
 	gn_channel_fail(call, &status);
 }
 
+static void refuse_move(void *context, struct gn_channel_call *call,
+                        const ProtobufCMessage *request)
+{
+	struct gn_status status;
+
+	gn_status_set(&status, GN_UNIMPLEMENTED, "this dataplane fences and promotes nothing");
+	gn_channel_fail(call, &status);
+}
+
+static void resize_volume(void *context, struct gn_channel_call *call,
+                          const ProtobufCMessage *request)
+{
+	const Gnomon__V1__ResizeVolumeRequest *r = (const Gnomon__V1__ResizeVolumeRequest *)request;
+	struct gn_fake_dataplane *d = context;
+	const Gnomon__V1__Volume *found = gn_view_volume(&d->view, r->name);
+	Gnomon__V1__Volume *volume;
+
+	if (!found || r->size_bytes < found->size_bytes) {
+		fail(call, found ? GN_OUT_OF_RANGE : GN_NOT_FOUND, r->name);
+		return;
+	}
+	volume = GN_MESSAGE_COPY(Gnomon__V1__Volume, found);
+	volume->size_bytes = r->size_bytes;
+	gn_view_note_volume(&d->view, volume);
+	gn_channel_reply(call, &volume->base);
+	GN_MESSAGE_FREE(volume);
+}
+
 static gn_channel_handler *const handlers[] = {
         get_status,     create_port,    delete_port,    list_ports,    create_volume,
         delete_volume,  list_volumes,   clone_volume,   create_mirror, update_mirror,
         delete_mirror,  list_mirrors,   update_meter,   list_meters,   update_volume_mirror,
-        refuse_exports, refuse_exports, refuse_exports, verify_volume,
+        refuse_exports, refuse_exports, refuse_exports, verify_volume, refuse_move,
+        refuse_move,    resize_volume,
 };
 
 struct gn_fake_dataplane *gn_fake_dataplane_create(const char *run_dir)

@@ -1,4 +1,4 @@
-/* cmd_volume.c - volume list and show. */
+/* cmd_volume.c - volume list, show, create, resize and delete. */
 #include "tools/ctl/ctl.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include "proto/gnomon/v1/control.pb-c.h"
 #include "tools/ctl/format.h"
 #include "tools/ctl/output.h"
+#include "tools/ctl/parse.h"
 #include "tools/ctl/table.h"
 
 static const char *state_of(const Gnomon__V1__Volume *volume)
@@ -151,4 +152,102 @@ int gn_ctl_volume_show(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
 		print_volume(found);
 	gn_ctl_free(&list->base);
 	return found ? GN_CTL_OK : GN_CTL_REFUSED;
+}
+
+#define NAME_SIZE 300
+
+static char *full_name(char text[NAME_SIZE], const char *prefix, const char *word)
+{
+	bool has_prefix = !strncmp(word, prefix, strlen(prefix));
+
+	if (snprintf(text, NAME_SIZE, "%s%s", has_prefix ? "" : prefix, word) >= NAME_SIZE)
+		gn_ctl_usage("'%.40s...' is too long for a name", word);
+	return text;
+}
+
+static void print_reply(struct gn_ctl *ctl, Gnomon__V1__Volume *volume)
+{
+	if (!gn_ctl_print_json(ctl, &volume->base))
+		print_volume(volume);
+	gn_ctl_free(&volume->base);
+}
+
+static void take_size(const char *text, uint64_t *size)
+{
+	if (gn_parse_bytes(text, size) || !*size || *size % 512)
+		gn_ctl_usage("the size is '%s'; give one like 20GiB, a multiple of 512 bytes",
+		             text);
+}
+
+static void take_place(struct gn_ctl_arguments *arguments, Gnomon__V1__Volume *volume)
+{
+	const char *text;
+
+	if (gn_ctl_option(arguments, "--path", &text))
+		volume->path = (char *)text;
+	if (gn_ctl_option(arguments, "--url", &text))
+		volume->store_url = (char *)text;
+	if (gn_ctl_option(arguments, "--size", &text))
+		take_size(text, &volume->size_bytes);
+	if ((volume->size_bytes != 0) + (volume->path[0] != 0) + (volume->store_url[0] != 0) != 1)
+		gn_ctl_usage("where is it? give one of --size (a new file in the pool), --path and "
+		             "--url");
+}
+
+int gn_ctl_volume_create(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	static char name[NAME_SIZE], vm[NAME_SIZE];
+	Gnomon__V1__Volume volume = GNOMON__V1__VOLUME__INIT;
+	const char *text;
+	uint64_t number;
+
+	take_place(arguments, &volume);
+	if (!gn_ctl_option(arguments, "--vm", &text))
+		gn_ctl_usage("whose is it? give --vm");
+	volume.vm = full_name(vm, "vms/", text);
+	volume.read_only = gn_ctl_flag(arguments, "--read-only");
+	volume.write_through = gn_ctl_flag(arguments, "--write-through");
+	if (gn_ctl_option(arguments, "--serial", &text))
+		volume.serial = (char *)text;
+	if (gn_ctl_option(arguments, "--queues", &text)) {
+		if (gn_parse_number(text, 16, &number) || !number)
+			gn_ctl_usage("--queues is '%s'; give 1 to 16", text);
+		volume.queues = (uint32_t)number;
+	}
+	volume.name = full_name(name, "volumes/", gn_ctl_word(arguments, "a name for the volume"));
+	gn_ctl_end(arguments);
+	print_reply(ctl, (Gnomon__V1__Volume *)gn_ctl_call(ctl, "CreateVolume", &volume.base));
+	return GN_CTL_OK;
+}
+
+int gn_ctl_volume_resize(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	static char name[NAME_SIZE];
+	Gnomon__V1__ResizeVolumeRequest request = GNOMON__V1__RESIZE_VOLUME_REQUEST__INIT;
+	bool takes_store = gn_ctl_flag(arguments, "--as-store");
+
+	request.name = full_name(name, "volumes/", gn_ctl_word(arguments, "the name of a volume"));
+	if (!takes_store)
+		take_size(gn_ctl_word(arguments, "the new size, or --as-store"),
+		          &request.size_bytes);
+	gn_ctl_end(arguments);
+	print_reply(ctl, (Gnomon__V1__Volume *)gn_ctl_call(ctl, "ResizeVolume", &request.base));
+	return GN_CTL_OK;
+}
+
+int gn_ctl_volume_delete(struct gn_ctl *ctl, struct gn_ctl_arguments *arguments)
+{
+	static char name[NAME_SIZE];
+	Gnomon__V1__DeleteVolumeRequest request = GNOMON__V1__DELETE_VOLUME_REQUEST__INIT;
+	ProtobufCMessage *reply;
+
+	request.erase = gn_ctl_flag(arguments, "--erase");
+	request.name = full_name(name, "volumes/", gn_ctl_word(arguments, "the name of a volume"));
+	gn_ctl_end(arguments);
+	reply = gn_ctl_call(ctl, "DeleteVolume", &request.base);
+	if (!gn_ctl_print_json(ctl, reply))
+		gn_output_line("%s is deleted%s", name,
+		               request.erase ? ", and its data" : "; its data stays where it is");
+	gn_ctl_free(reply);
+	return GN_CTL_OK;
 }

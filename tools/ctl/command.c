@@ -213,6 +213,28 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl volume list\n"},
         {"volume", "show", gn_ctl_volume_show, "VOLUME", "", "one volume",
          "  gnomonctl volume show web-1-vda\n"},
+        {"volume", "create", gn_ctl_volume_create,
+         "VOLUME --vm VM --size SIZE|--path PATH|--url URL",
+         "--vm --size --path --url --read-only --write-through --serial --queues",
+         "a disk for a VM, which its definition may then use",
+         "  --size SIZE        a new file in the pool, which takes room as it is written\n"
+         "  --path PATH        a raw file or block device of the card, as it is\n"
+         "  --url URL          an export of an NBD server: nbd://HOST[:PORT]/EXPORT, nbds://,\n"
+         "                     nbd+unix:///EXPORT?socket=PATH\n"
+         "  --read-only        nobody may write it\n"
+         "  --write-through    every write is durable at the NBD server before it is answered\n"
+         "  --serial TEXT      what the guest reads as its serial, at most 20 bytes\n"
+         "  --queues N         1 to 16\n\n"
+         "  gnomonctl volume create web-1-data --vm web-1 --size 20GiB\n"},
+        {"volume", "resize", gn_ctl_volume_resize, "VOLUME SIZE|--as-store", "--as-store",
+         "make a volume larger while the VM uses it",
+         "The guest is told. Smaller is refused, and so are volumes with a shadow or exports.\n\n"
+         "  --as-store   take the size that its file or block device has by now\n\n"
+         "  gnomonctl volume resize web-1-data 40GiB\n"},
+        {"volume", "delete", gn_ctl_volume_delete, "VOLUME [--erase]", "--erase",
+         "take a volume off the card that no VM uses",
+         "  --erase   its file in the pool as well; otherwise the data stays\n\n"
+         "  gnomonctl volume delete web-1-data --erase\n"},
         {"volume", "verify", gn_ctl_volume_verify, "VOLUME [--repair] [--rate SIZE]",
          "--repair --rate --no-wait --cancel",
          "compare a volume with its shadow while it is used; repair the shadow",

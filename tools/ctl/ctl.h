@@ -72,7 +72,8 @@ gn_ctl_command gn_ctl_shadow_create, gn_ctl_shadow_list, gn_ctl_shadow_show, gn_
         gn_ctl_shadow_delete, gn_ctl_shadow_promote, gn_ctl_shadow_rehearse;
 gn_ctl_command gn_ctl_snapshot_list, gn_ctl_snapshot_create, gn_ctl_snapshot_delete,
         gn_ctl_snapshot_revert, gn_ctl_snapshot_export, gn_ctl_clone;
-gn_ctl_command gn_ctl_volume_list, gn_ctl_volume_show, gn_ctl_volume_verify;
+gn_ctl_command gn_ctl_volume_list, gn_ctl_volume_show, gn_ctl_volume_verify, gn_ctl_volume_create,
+        gn_ctl_volume_resize, gn_ctl_volume_delete;
 gn_ctl_command gn_ctl_export_list, gn_ctl_export_create, gn_ctl_export_delete;
 gn_ctl_command gn_ctl_mirror_show, gn_ctl_mirror_set, gn_ctl_mirror_delete;
 /* What a rehearsal showed, as fields. */
