@@ -36,6 +36,16 @@ void gn_detect_heard(struct gn_detect *detect, enum gn_detect_sign sign, uint64_
 	detect->since_us[sign] = now_us;
 }
 
+void gn_detect_see_guest(struct gn_detect *detect, const struct gn_detect_guest *guest,
+                         uint64_t now_us)
+{
+	bool counts = guest->is_fresh && guest->is_running;
+
+	gn_detect_see(detect, GN_DETECT_GUEST_DEAD, counts && guest->has_panicked, now_us);
+	gn_detect_see(detect, GN_DETECT_GUEST_HUNG,
+	              counts && guest->clock_stopped_us >= GN_DETECT_CLOCK_US, now_us);
+}
+
 uint64_t gn_detect_age_us(const struct gn_detect *detect, enum gn_detect_sign sign, uint64_t now_us)
 {
 	if (!(detect->shown & 1u << sign) || now_us < detect->since_us[sign])

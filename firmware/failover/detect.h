@@ -44,6 +44,19 @@ void gn_detect_see(struct gn_detect *detect, enum gn_detect_sign sign, bool show
 /* A sign of life that ends the silence; it begins again at once. */
 void gn_detect_heard(struct gn_detect *detect, enum gn_detect_sign sign, uint64_t now_us);
 
+/* What is read of the guest's kernel, out of its RAM. */
+struct gn_detect_guest {
+	bool is_fresh;   /* read a moment ago, and of the guest that runs now */
+	bool is_running; /* by libvirt's word: neither paused nor off */
+	bool has_panicked;
+	uint64_t clock_stopped_us; /* since its clock last moved */
+};
+/* GUEST_DEAD and GUEST_HUNG. A guest that is not read, or is paused, shows neither; one whose clock
+ * stands still shows it only after GN_DETECT_CLOCK_US, as a busy host may keep a vCPU waiting. */
+#define GN_DETECT_CLOCK_US ((uint64_t)5000000)
+void gn_detect_see_guest(struct gn_detect *detect, const struct gn_detect_guest *guest,
+                         uint64_t now_us);
+
 /* How long the sign has shown; 0: it does not. */
 uint64_t gn_detect_age_us(const struct gn_detect *detect, enum gn_detect_sign sign,
                           uint64_t now_us);

@@ -86,12 +86,23 @@ static unsigned refuse(struct gn_failover *f, enum gn_failover_refusal refusal, 
 	return same ? 0 : GN_FAILOVER_NEWS;
 }
 
+/* The guest's own failure, not that of what it runs on. */
+static bool is_relapse(const struct gn_failover *f, const struct gn_failover_facts *facts)
+{
+	bool is_guests = f->cause == GN_DETECT_GUEST_DEAD || f->cause == GN_DETECT_GUEST_HUNG;
+
+	return !f->asked && is_guests && facts->since_failover_us &&
+	       facts->since_failover_us < GN_FAILOVER_RELAPSE_US;
+}
+
 static unsigned begin_or_refuse(struct gn_failover *f, const struct gn_failover_facts *facts,
                                 uint64_t now_us)
 {
 	enum gn_failover_refusal refusal =
 	        gn_failover_judge(facts, f->hold, f->asked, &f->override);
 
+	if (refusal == GN_FAILOVER_REFUSED_NONE && is_relapse(f, facts))
+		refusal = GN_FAILOVER_REFUSED_RELAPSE;
 	if (refusal != GN_FAILOVER_REFUSED_NONE)
 		return refuse(f, refusal, now_us);
 	f->state = GN_FAILOVER_MOVING;

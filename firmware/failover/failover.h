@@ -42,6 +42,8 @@ const char *gn_failover_state_name(enum gn_failover_state state);
 	  "wait until it is in step, or override and name the loss")                               \
 	X(CPU, "this host's CPU lacks what the VM was started with", "move it to another host")    \
 	X(NO_CAPACITY, "this host has no room for it", "make room")                                \
+	X(RELAPSE, "its guest failed again soon after a failover, so another would not help",      \
+	  "see its console; promote it by hand if that is what it needs")                          \
 	X(LEASE_HELD, "the VM runs and its card holds the volume", "migrate it instead")           \
 	X(NO_FENCE, "nothing proves that the former writer cannot write",                          \
 	  "make sure that its host is off, then swear to it")                                      \
@@ -55,15 +57,20 @@ enum gn_failover_refusal {
 const char *gn_failover_refusal_text(enum gn_failover_refusal refusal);
 const char *gn_failover_advice(enum gn_failover_refusal refusal);
 
+/* A guest that fails by itself within this time of a failover is not failed over again by signs:
+ * what ails it came along. A QEMU or host that is lost again is. */
+#define GN_FAILOVER_RELAPSE_US ((uint64_t)900 * 1000000)
+
 /* As they are at this instant; looked up by the shell. */
 struct gn_failover_facts {
 	bool has_shadow;
 	bool in_step;             /* every acknowledged write is here */
 	struct gn_move_loss loss; /* else: what would be missing */
 	bool cpu_fits;
-	bool has_room;   /* the ledger has it, or it is promised already */
-	bool given_up;   /* the old holder has surrendered */
-	bool lease_held; /* it asked for its lease a moment ago */
+	bool has_room;              /* the ledger has it, or it is promised already */
+	bool given_up;              /* the old holder has surrendered */
+	bool lease_held;            /* it asked for its lease a moment ago */
+	uint64_t since_failover_us; /* since the last one was done; 0: there was none */
 };
 
 /* An operator's promotion against STALE. It must name at least what would be lost: an age that

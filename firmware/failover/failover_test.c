@@ -90,63 +90,63 @@ static void each_refusal_has_its_reason(void **state)
 		struct gn_failover_override override;
 		enum gn_failover_refusal want;
 	} cases[] = {
-	        {{true, true, {0}, true, true, false, false},
+	        {{true, true, {0}, true, true, false, false, 0},
 	         false,
 	         false,
 	         {0},
 	         GN_FAILOVER_REFUSED_NONE},
-	        {{true, true, {0}, true, true, false, false},
+	        {{true, true, {0}, true, true, false, false, 0},
 	         true,
 	         true,
 	         {true, true, S},
 	         GN_FAILOVER_REFUSED_OPERATOR_HOLD},
-	        {{false, true, {0}, true, true, false, false},
+	        {{false, true, {0}, true, true, false, false, 0},
 	         false,
 	         true,
 	         {true, true, S},
 	         GN_FAILOVER_REFUSED_NO_SHADOW},
-	        {{true, true, {0}, true, true, false, true},
+	        {{true, true, {0}, true, true, false, true, 0},
 	         false,
 	         true,
 	         {true, true, S},
 	         GN_FAILOVER_REFUSED_LEASE_HELD},
-	        {{true, true, {0}, true, true, true, true},
+	        {{true, true, {0}, true, true, true, true, 0},
 	         false,
 	         true,
 	         {0},
 	         GN_FAILOVER_REFUSED_NONE}, /* it has been given up since */
-	        {{true, true, {0}, false, true, false, false},
+	        {{true, true, {0}, false, true, false, false, 0},
 	         false,
 	         false,
 	         {0},
 	         GN_FAILOVER_REFUSED_CPU},
-	        {{true, true, {0}, true, false, false, false},
+	        {{true, true, {0}, true, false, false, false, 0},
 	         false,
 	         false,
 	         {0},
 	         GN_FAILOVER_REFUSED_NO_CAPACITY},
 	        /* an override names the loss, or does not count */
-	        {{true, false, {true, 9, 4096, 3 * S}, true, true, false, false},
+	        {{true, false, {true, 9, 4096, 3 * S}, true, true, false, false, 0},
 	         false,
 	         true,
 	         {0},
 	         GN_FAILOVER_REFUSED_STALE},
-	        {{true, false, {true, 9, 4096, 3 * S}, true, true, false, false},
+	        {{true, false, {true, 9, 4096, 3 * S}, true, true, false, false, 0},
 	         false,
 	         true,
 	         {true, false, 2 * S},
 	         GN_FAILOVER_REFUSED_STALE},
-	        {{true, false, {true, 9, 4096, 3 * S}, true, true, false, false},
+	        {{true, false, {true, 9, 4096, 3 * S}, true, true, false, false, 0},
 	         false,
 	         true,
 	         {true, false, 3 * S},
 	         GN_FAILOVER_REFUSED_NONE},
-	        {{true, false, {false, 0, 0, 0}, true, true, false, false},
+	        {{true, false, {false, 0, 0, 0}, true, true, false, false, 0},
 	         false,
 	         true,
 	         {true, false, 3 * S},
 	         GN_FAILOVER_REFUSED_STALE},
-	        {{true, false, {false, 0, 0, 0}, true, true, false, false},
+	        {{true, false, {false, 0, 0, 0}, true, true, false, false, 0},
 	         false,
 	         true,
 	         {true, true, 0},
@@ -407,6 +407,70 @@ static void a_host_is_drained_in_order_and_not_all_at_once(void **state)
 	assert_int_equal(vms[1].state, GN_DRAIN_STAYS);
 }
 
+static void a_guest_shows_what_is_read_of_it(void **state)
+{
+	const struct gn_detect_guest well = {.is_fresh = true, .is_running = true};
+	const struct {
+		struct gn_detect_guest guest;
+		enum gn_detect_verdict after_a_while;
+	} cases[] = {
+	        {well, GN_DETECT_WELL},
+	        {{true, true, true, 0}, GN_DETECT_LOST},
+	        {{true, true, false, GN_DETECT_CLOCK_US}, GN_DETECT_LOST},
+	        {{true, true, false, GN_DETECT_CLOCK_US - 1}, GN_DETECT_WELL},
+	        {{true, false, false, 60 * S}, GN_DETECT_WELL}, /* paused on purpose */
+	        {{true, false, true, 0}, GN_DETECT_WELL},
+	        {{false, true, true, 60 * S}, GN_DETECT_WELL}, /* of long ago */
+	};
+
+	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct gn_detect detect = {0};
+
+		gn_detect_see_guest(&detect, &cases[i].guest, S);
+		assert_int_not_equal(gn_detect_verdict(&detect, S, NULL, NULL), GN_DETECT_LOST);
+		gn_detect_see_guest(&detect, &cases[i].guest, 7 * S);
+		assert_int_equal(gn_detect_verdict(&detect, 7 * S, NULL, NULL),
+		                 cases[i].after_a_while);
+		gn_detect_see_guest(&detect, &well, 8 * S);
+		assert_int_equal(gn_detect_verdict(&detect, 8 * S, NULL, NULL), GN_DETECT_WELL);
+	}
+}
+
+static void a_guest_that_dies_again_is_left_to_people(void **state)
+{
+	struct gn_failover_facts facts = {
+	        .has_shadow = true, .in_step = true, .cpu_fits = true, .has_room = true};
+	const struct gn_failover_event tick = {.kind = GN_FAILOVER_TICK};
+	const struct gn_failover_event promote = {.kind = GN_FAILOVER_PROMOTE};
+	const struct {
+		enum gn_detect_sign sign;
+		uint64_t since_us;
+		bool begins;
+	} cases[] = {
+	        {GN_DETECT_GUEST_DEAD, 0, true},
+	        {GN_DETECT_GUEST_DEAD, S, false},
+	        {GN_DETECT_GUEST_HUNG, GN_FAILOVER_RELAPSE_US - 1, false},
+	        {GN_DETECT_GUEST_DEAD, GN_FAILOVER_RELAPSE_US, true},
+	        {GN_DETECT_QEMU_GONE, S, true},
+	};
+
+	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct gn_failover f = {0};
+		struct gn_detect detect = {0};
+
+		facts.since_failover_us = cases[i].since_us;
+		gn_detect_see(&detect, cases[i].sign, true, S);
+		assert_int_equal(!!(gn_failover_step(&f, &tick, &detect, &facts, 20 * S) &
+		                    GN_FAILOVER_BEGIN),
+		                 cases[i].begins);
+		if (cases[i].begins)
+			continue;
+		assert_int_equal(f.refusal, GN_FAILOVER_REFUSED_RELAPSE);
+		assert_true(gn_failover_step(&f, &promote, &detect, &facts, 21 * S) &
+		            GN_FAILOVER_BEGIN);
+	}
+}
+
 static void rehearsals_are_refused_by_name(void **state)
 {
 	const struct gn_rehearsal_facts well = {
@@ -463,6 +527,8 @@ int main(void)
 	        cmocka_unit_test(every_move_succeeds_and_only_what_was_lent_goes),
 	        cmocka_unit_test(nothing_is_promoted_before_the_fence),
 	        cmocka_unit_test(people_can_read_it),
+	        cmocka_unit_test(a_guest_shows_what_is_read_of_it),
+	        cmocka_unit_test(a_guest_that_dies_again_is_left_to_people),
 	        cmocka_unit_test(rehearsals_are_refused_by_name),
 	        cmocka_unit_test(rehearsals_are_due_once_a_period),
 	        cmocka_unit_test(a_host_is_drained_in_order_and_not_all_at_once),

@@ -12,6 +12,8 @@
 #define LOOK_US   (2 * SECOND_US) /* for an answer to a look */
 /* libvirt may notice a little later than the dataplane that QEMU is gone. */
 #define DROPPED_US (3 * SECOND_US)
+/* Guests are read once a second. */
+#define GUEST_FRESH_US (3 * SECOND_US)
 
 struct gn_vm *gn_mover_vm_of(const struct gn_mover_vm *moved)
 {
@@ -69,6 +71,28 @@ static bool runs(const struct gn_vm *vm)
 	       vm->state == GNOMON__V1__VM_STATE__PAUSED;
 }
 
+static bool is_rehearsal(const struct gn_plan_record *record)
+{
+	return record->message->move->kind == GNOMON__V1__MOVE__KIND__REHEARSAL;
+}
+
+/* When its newest failover was done; 0: none was. */
+static uint64_t failed_over_us(const struct gn_mover *mover, const char *vm)
+{
+	uint64_t newest = 0;
+	size_t i;
+
+	for (i = 0; i < gn_runner_count(mover->p.runner); i++) {
+		const struct gn_plan_record *record = gn_runner_at(mover->p.runner, i);
+		const Gnomon__V1__Move *move = record->message->move;
+
+		if (move && !is_rehearsal(record) && record->plan.state == GN_PLAN_DONE &&
+		    strcmp(record->message->vm, vm) == 0 && move->done_us > newest)
+			newest = move->done_us;
+	}
+	return newest;
+}
+
 static struct gn_failover_facts facts_of(const struct gn_mover_vm *moved, const struct gn_vm *vm,
                                          struct gn_time now)
 {
@@ -76,6 +100,7 @@ static struct gn_failover_facts facts_of(const struct gn_mover_vm *moved, const 
 	bool has_shadow = shadow && shadow->shadow.follows && shadow->shadow.n_disks &&
 	                  gn_shadow_stands(&shadow->shadow);
 	uint64_t point_us = has_shadow ? shadow->message->disk_point_us : 0;
+	uint64_t done_us = failed_over_us(moved->mover, vm->name);
 	enum gn_detect_verdict verdict =
 	        gn_detect_verdict(&moved->detect, now.monotonic_us, NULL, NULL);
 
@@ -89,12 +114,8 @@ static struct gn_failover_facts facts_of(const struct gn_mover_vm *moved, const 
 	        .cpu_fits = true, /* it is the same host */
 	        .has_room = gn_brain_has_room_to_restart(moved->mover->p.brain, vm),
 	        .lease_held = verdict != GN_DETECT_LOST && runs(vm),
+	        .since_failover_us = done_us && done_us < now.wall_us ? now.wall_us - done_us : 0,
 	};
-}
-
-static bool is_rehearsal(const struct gn_plan_record *record)
-{
-	return record->message->move->kind == GNOMON__V1__MOVE__KIND__REHEARSAL;
 }
 
 /* What a step was answered is what holds: the shim and the dataplane have verified it. */
@@ -272,6 +293,22 @@ static void on_volumes(void *context, const struct gn_status *status, const Prot
 		gn_view_set_volumes(mover->p.view, (const Gnomon__V1__VolumeList *)reply);
 }
 
+/* A sample of before the last failover is one of the guest that is gone. */
+static void see_guest(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
+{
+	const Gnomon__V1__GuestSample *sample = vm->guest ? vm->guest->guest : NULL;
+	const Gnomon__V1__GuestSigns *signs = sample ? sample->signs : NULL;
+	const struct gn_detect_guest guest = {
+	        .is_fresh = signs && vm->guest_us + GUEST_FRESH_US > now.wall_us &&
+	                    vm->guest_us > failed_over_us(moved->mover, vm->name),
+	        .is_running = vm->state == GNOMON__V1__VM_STATE__RUNNING,
+	        .has_panicked = signs && signs->panic,
+	        .clock_stopped_us = signs ? signs->clock_stopped_us : 0,
+	};
+
+	gn_detect_see_guest(&moved->detect, &guest, now.monotonic_us);
+}
+
 static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
 {
 	bool connected = is_connected(moved->mover, vm);
@@ -288,6 +325,7 @@ static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_tim
 	/* Disks that are served say more than what libvirt said a moment ago. */
 	gn_detect_see(&moved->detect, GN_DETECT_QEMU_GONE, moved->has_run && gone && !connected,
 	              now.monotonic_us);
+	see_guest(moved, vm, now);
 }
 
 static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)

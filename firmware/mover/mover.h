@@ -1,11 +1,13 @@
 /* mover.h - watches the VMs that have a shadow, and has one take its VM's place.
  *
  * The shell around firmware/failover: it looks (every 200 ms at the dataplane's volumes, and at
- * libvirt as soon as a VM's disk has lost its front end), tells detect.h and failover.h, and
- * performs the steps of the plans that follow (plan/runner.h). On one host the VM keeps its name,
- * port and domain: the fence cuts its ports and disks and has the shim make sure that it does not
- * run, then its disks are the shadow's, and it is started. Afterwards the shadow follows in the
- * other direction. A guest that hangs is not noticed yet, only a QEMU that is gone.
+ * libvirt as soon as a VM's disk has lost its front end; and at the newest sample of its guest's
+ * kernel), tells detect.h and failover.h, and performs the steps of the plans that follow
+ * (plan/runner.h). On one host the VM keeps its name, port and domain: the fence cuts its ports and
+ * disks and has the shim make sure that it does not run, then its disks are the shadow's, and it is
+ * started. Afterwards the shadow follows in the other direction. It notices a QEMU that is gone, a
+ * guest that has panicked or whose clock stands still; not yet queues that stand still or a silent
+ * host, whose fence it could not prove.
  *
  * Nothing is promoted by itself but in ENFORCE; in FORECAST_ONLY the plan waits for an operator, in
  * OFF there is none. Rehearsals change nothing of the VM, so they run in every mode; a failover has

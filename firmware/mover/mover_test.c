@@ -537,6 +537,67 @@ static void restarted(void **state)
 	}
 }
 
+/* What gnomon-introspect tells of the guest, now. */
+static void guest_told(bool panic, uint64_t clock_stopped_us)
+{
+	Gnomon__V1__SampleBatch batch = GNOMON__V1__SAMPLE_BATCH__INIT;
+	Gnomon__V1__Sample sample = GNOMON__V1__SAMPLE__INIT, *samples[] = {&sample};
+	Gnomon__V1__GuestSample guest = GNOMON__V1__GUEST_SAMPLE__INIT;
+	Gnomon__V1__GuestSigns signs = GNOMON__V1__GUEST_SIGNS__INIT;
+
+	signs.panic = panic;
+	signs.clock_stopped_us = clock_stopped_us;
+	guest.signs = &signs;
+	sample.vm = (char *)"vms/a";
+	sample.period_us = S;
+	sample.wall_us = sample.monotonic_us = gn_fake_now_us;
+	sample.guest = &guest;
+	batch.samples = samples;
+	batch.n_samples = 1;
+	gn_brain_guests(brain, &batch, gn_time_now());
+}
+
+static void guest_dead(void **state)
+{
+	Gnomon__V1__PromoteShadowRequest request = GNOMON__V1__PROMOTE_SHADOW_REQUEST__INIT;
+	struct gn_plan_record *plan;
+	struct gn_status status;
+	unsigned i;
+
+	vm->mode = GN_POLICY_ENFORCE;
+	turn(10);
+	guest_told(true, 0);
+	turn(20);
+	check_moved(newest());
+	assert_string_equal(newest()->message->move->cause, "the guest's kernel has panicked");
+	turn(60); /* the old guest's sample does not count again; the shadow follows anew */
+	assert_int_equal(gn_runner_count(runner), 1);
+	host_told();
+	for (i = 0; i < 4; i++) {
+		guest_told(true, 0);
+		turn(5);
+	}
+	assert_int_equal(gn_runner_count(runner), 1); /* again so soon: no other failover */
+	assert_int_equal(gn_mover_promote(mover, vm, &request, gn_time_now(), &plan, &status), 0);
+	turn(20);
+	assert_int_equal(plan->plan.state, GN_PLAN_DONE); /* but by an operator's word */
+}
+
+static void guest_hung(void **state)
+{
+	unsigned i;
+
+	vm->mode = GN_POLICY_ENFORCE;
+	for (i = 1; i < 20 && !gn_runner_count(runner); i++) {
+		guest_told(false, i * S);
+		turn(5);
+	}
+	assert_in_range(i, 9, 12); /* 5 s until it shows, 5 s until it counts */
+	turn(20);
+	check_moved(newest());
+	assert_string_equal(newest()->message->move->cause, "the guest's kernel stands still");
+}
+
 /* ---- rehearsals ---- */
 
 static const Gnomon__V1__Rehearsal *showed(void)
@@ -692,6 +753,8 @@ int main(void)
 	        CASE(restarted),
 	        CASE(rehearsed),
 	        CASE(rehearsal_without_life),
+	        CASE(guest_dead),
+	        CASE(guest_hung),
 	        CASE(rehearsal_refused),
 	        CASE(rehearsal_gives_way),
 	        CASE(rehearsed_by_schedule),
