@@ -235,6 +235,22 @@ def test_killed_again_and_again():
         check(w.call("GetPolicy", "name=vms/web-1/policy")["mode"] == "OFF", "the policy is forgotten")
 
 
+def test_host_fit_is_told_and_reserves_nothing():
+    with World(mode="'off'") as w:
+        w.wait("the host is known", lambda: w.call("GetVm", "name=vms/web-1").get("allocation"))
+        before = w.call("GetStatus")["ledger"]
+        fit = w.call("GetHostFit", "cpu_milli=500", f"memory_bytes={64 << 20}")
+        check(fit["fits"] and not fit["until_us"] and not fit["short_of"], str(fit))
+        check(0 < fit["room_cpu_milli"] <= before["cpu_capacity_milli"] - before["cpu_promised_milli"], str(fit))
+        fit = w.call("GetHostFit", f"cpu_milli={fit['room_cpu_milli'] + 1}", "memory_bytes=1")
+        check(not fit["fits"] and not fit["from_us"] and fit["short_of"] == "CPU", str(fit))
+        fit = w.call("GetHostFit", "cpu_milli=1", f"memory_bytes={fit['room_memory_bytes'] + 1}")
+        check(not fit["fits"] and fit["short_of"] == "memory", str(fit))
+        check("give both, above 0" in w.refusal("GetHostFit", "cpu_milli=1"), "")
+        check("at most 2^48" in w.refusal("GetHostFit", "cpu_milli=1", f"memory_bytes={1 << 60}"), "")
+        check(w.call("GetStatus")["ledger"]["reservations"] == before["reservations"], "something was reserved")
+
+
 def test_shadow_survives_kills_and_leaves_nothing():
     with World(mode="'off'") as w:
         w.wait("the host is known", lambda: w.call("GetVm", "name=vms/web-1").get("allocation"))

@@ -11,6 +11,7 @@
 /* In the order of the service's methods (checked when the service is made). */
 #define METHODS(X)                                                                                 \
 	X(GetStatus, gn_control_get_status)                                                        \
+	X(GetHostFit, gn_control_get_host_fit)                                                     \
 	X(CreateVm, gn_control_create_vm)                                                          \
 	X(DeleteVm, gn_control_delete_vm)                                                          \
 	X(ListVms, gn_control_list_vms)                                                            \

@@ -13,7 +13,7 @@ struct gn_control {
 };
 
 /* status.c */
-gn_channel_handler gn_control_get_status, gn_control_get_report;
+gn_channel_handler gn_control_get_status, gn_control_get_host_fit, gn_control_get_report;
 /* vms.c */
 gn_channel_handler gn_control_create_vm, gn_control_delete_vm, gn_control_list_vms,
         gn_control_get_vm;

@@ -1,4 +1,5 @@
-/* status.c - GetStatus and GetReport. */
+/* status.c - GetStatus, GetHostFit and GetReport. */
+#include <errno.h>
 #include <string.h>
 #include "firmware/control/control_internal.h"
 #include "firmware/message/message.h"
@@ -28,6 +29,60 @@ static Gnomon__V1__Ledger *ledger_message(const struct gn_ledger *ledger)
 		GN_MESSAGE_APPEND(out->reservations, out->n_reservations, r);
 	}
 	return out;
+}
+
+static void fill_fit(const struct gn_ledger *ledger, int error, const struct gn_ledger_fit *fit,
+                     Gnomon__V1__HostFit *out)
+{
+	struct gn_ledger_amount room = gn_ledger_room(ledger);
+	bool has_end = fit->from_us != UINT64_MAX && fit->until_us != UINT64_MAX;
+
+	out->fits = !error;
+	out->from_us = fit->from_us == UINT64_MAX ? 0 : fit->from_us;
+	out->until_us = has_end ? fit->until_us : 0;
+	if (error || has_end)
+		gn_message_set(&out->short_of, "%s", gn_ledger_resource_text(fit->short_of));
+	out->room_cpu_milli = room.cpu_milli;
+	out->room_memory_bytes = room.memory_bytes;
+}
+
+void gn_control_get_host_fit(void *context, struct gn_channel_call *call,
+                             const ProtobufCMessage *message)
+{
+	const Gnomon__V1__HostFitRequest *request = (const Gnomon__V1__HostFitRequest *)message;
+	struct gn_control *control = context;
+	struct gn_brain *brain = control->p.brain;
+	uint64_t now_us = gn_brain_card_time(brain, gn_time_now());
+	const struct gn_ledger_amount amount = {.cpu_milli = request->cpu_milli,
+	                                        .memory_bytes = request->memory_bytes};
+	struct gn_ledger_fit fit;
+	Gnomon__V1__HostFit *reply;
+	int error;
+
+	if (!brain->host) {
+		gn_control_fail(call, GN_UNAVAILABLE,
+		                "the host has not told yet what it has: see 'gnomonctl status'");
+		return;
+	}
+	if (!request->cpu_milli || !request->memory_bytes) {
+		gn_control_fail(call, GN_INVALID_ARGUMENT,
+		                "cpu_milli %llu, memory_bytes %llu: give both, above 0",
+		                (unsigned long long)request->cpu_milli,
+		                (unsigned long long)request->memory_bytes);
+		return;
+	}
+	error = gn_ledger_what_if(&brain->ledger, &amount,
+	                          request->from_us > now_us ? request->from_us : now_us, &fit);
+	if (error == -EINVAL) {
+		gn_control_fail(call, GN_OUT_OF_RANGE,
+		                "cpu_milli %llu, memory_bytes %llu: give at most 2^48 of each",
+		                (unsigned long long)request->cpu_milli,
+		                (unsigned long long)request->memory_bytes);
+		return;
+	}
+	reply = GN_MESSAGE_NEW(Gnomon__V1__HostFit, gnomon__v1__host_fit__init);
+	fill_fit(&brain->ledger, error, &fit, reply);
+	gn_control_reply(call, &reply->base);
 }
 
 void gn_control_get_status(void *context, struct gn_channel_call *call,

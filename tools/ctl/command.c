@@ -119,6 +119,11 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl vm observe web-1 --kind runq --for 10s\n"},
         {"host", "probes", gn_ctl_host_probes, "", "", "what can be observed on the host",
          "  gnomonctl host probes\n"},
+        {"host", "fit", gn_ctl_host_fit, "--vcpus N --memory SIZE [--after 2h]",
+         "--vcpus --memory --after", "would a VM of this size fit, and for how long",
+         "Beside all that is promised: to the VMs' forecasts, and to the shadows that may be\n"
+         "promoted. Reserves nothing; exits with 1 when it does not fit.\n\n"
+         "  gnomonctl host fit --vcpus 2 --memory 4GiB\n"},
         {"forecast", NULL, gn_ctl_forecast, "VM", "", "what the VM will need, and how sure that is",
          "  gnomonctl forecast web-1\n"},
         {"history", NULL, gn_ctl_history, "VM RESOURCE [--last 1h] [--points N]", "--last --points",

@@ -62,7 +62,7 @@ typedef int gn_ctl_command(struct gn_ctl *ctl, struct gn_ctl_arguments *argument
 gn_ctl_command gn_ctl_status, gn_ctl_report, gn_ctl_watch, gn_ctl_top;
 gn_ctl_command gn_ctl_vm_list, gn_ctl_vm_show, gn_ctl_vm_top, gn_ctl_vm_calls, gn_ctl_vm_create,
         gn_ctl_vm_delete;
-gn_ctl_command gn_ctl_vm_observe, gn_ctl_vm_threads, gn_ctl_host_probes;
+gn_ctl_command gn_ctl_vm_observe, gn_ctl_vm_threads, gn_ctl_host_probes, gn_ctl_host_fit;
 gn_ctl_command gn_ctl_forecast, gn_ctl_history;
 gn_ctl_command gn_ctl_audit_verify, gn_ctl_audit_show, gn_ctl_audit_export;
 gn_ctl_command gn_ctl_alert_list, gn_ctl_alert_ack, gn_ctl_hazard;
