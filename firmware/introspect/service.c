@@ -21,6 +21,7 @@
 #define BACKOFF_US     1000000u  /* doubles with every failure in a row */
 #define BACKOFF_MAX_US 60000000u
 #define GOOD_US        60000000u /* a parser that lived so long did not fail at once */
+#define SETTLE_US      100000u /* between two parsers of a VM whose memory changes again and again */
 
 struct vm {
 	LIST_ENTRY(vm) link;
@@ -191,7 +192,8 @@ static bool is_same_memory(const struct gn_source_table *a, const struct gn_sour
 }
 
 /* Another table means another guest, or the same after a reset: nothing known stays. Only a
- * dataplane that was restarted may hand out the same again. */
+ * dataplane that was restarted may hand out the same again. A front end that sends tables without
+ * end gets a parser now and then (tend()), so that the other VMs' are served. */
 static void take_table(struct gn_introspect_service *s, struct gn_source_table *table)
 {
 	struct vm *vm = find(s, table->message.vm);
@@ -215,7 +217,10 @@ static void take_table(struct gn_introspect_service *s, struct gn_source_table *
 	vm->table = *table;
 	vm->orphan_since_us = 0;
 	vm->n_failures = 0;
-	start_parser(vm);
+	if (gn_clock_monotonic_us() - vm->started_us >= SETTLE_US)
+		start_parser(vm);
+	else
+		vm->restart_us = vm->started_us + SETTLE_US;
 }
 
 static void lose_dataplane(struct gn_introspect_service *s, const char *why)

@@ -116,8 +116,9 @@ def run(context):
                                                            lambda: work.cost("calls", n_calls))))
                 rows.append(row_of(name + "pipe round trip", *pairs(context, kind, pid, rounds,
                                                                     lambda: work.cost("switches", n_switches))))
-            rows.append(row_of(f"bpf {kind}, others: fio direct read", *pairs(
-                context, kind, 1, max(3, rounds // 3), lambda: fio_cost(context, path, n_reads))))
+            who, pid = ("others", 1) if has_target else ("all", 0)
+            rows.append(row_of(f"bpf {kind}, {who}: fio direct read", *pairs(
+                context, kind, pid, max(3, rounds // 3), lambda: fio_cost(context, path, n_reads))))
     finally:
         work.close()
         os.unlink(path)
