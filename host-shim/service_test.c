@@ -1,6 +1,7 @@
 /* service_test.c - the whole shim behind its socket, with a fake libvirt: duplicates, hanging
  * calls, an absent libvirt, a shim that is killed and comes back. The shim is this program again,
  * as a child process (nng may not be used on both sides of a fork); the test is the card. */
+#include <libgen.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,6 +40,7 @@ static struct gn_channel_client *client;
 
 static int serve(int fd)
 {
+	static char folder[sizeof journal];
 	struct gn_service_config config = {
 	        .url = url,
 	        .libvirt_uri = "fake:///",
@@ -51,6 +53,7 @@ static int serve(int fd)
 	        .verify_us = 100000,
 	        .settle_us = 1000,
 	        .stats_period_s = 1,
+	        .drives = dirname(strcpy(folder, journal)),
 	};
 	struct gn_service *service;
 	struct gn_status status;
@@ -195,6 +198,41 @@ static void collect(struct answers *a, unsigned n)
 
 /* ---- tests
  * --------------------------------------------------------------------------------------- */
+
+/* Drives are what smartctl's reports in the folder say, at the next question. */
+static void tells_about_drives(void **state)
+{
+	static const char report[] =
+	        "{\"device\": {\"name\": \"/dev/sda\"}, \"serial_number\": \"EX-1\",\n"
+	        " \"power_on_time\": {\"hours\": 7}, \"ata_smart_attributes\": {\"table\":\n"
+	        "  [{\"id\": 197, \"raw\": {\"value\": 8}}]}}\n";
+	struct gn_status status = {0};
+	Gnomon__V1__HostInfo *host;
+	char path[80];
+	FILE *file;
+
+	start();
+	host = call(GET_HOST, NULL, PATIENT, &status);
+	assert_non_null(host);
+	assert_int_equal(host->n_drives, 0);
+	release(host);
+	snprintf(path, sizeof path, "%s/sda.json", directory);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(report, file);
+	fclose(file);
+	host = call(GET_HOST, NULL, PATIENT, &status);
+	unlink(path);
+	assert_non_null(host);
+	assert_int_equal(host->n_drives, 1);
+	assert_string_equal(host->drives[0]->name, "EX-1");
+	assert_string_equal(host->drives[0]->device, "/dev/sda");
+	assert_int_equal(host->drives[0]->power_on_hours, 7);
+	assert_int_equal(host->drives[0]->n_attributes, 1);
+	assert_int_equal(host->drives[0]->attributes[0]->id, 197);
+	assert_int_equal(host->drives[0]->attributes[0]->raw, 8);
+	release(host);
+}
 
 static void tells_about_the_host(void **state)
 {
@@ -512,6 +550,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(tells_about_the_host, reset, clean),
+	        cmocka_unit_test_setup_teardown(tells_about_drives, reset, clean),
 	        cmocka_unit_test_setup_teardown(executes, reset, clean),
 	        cmocka_unit_test_setup_teardown(bad_commands, reset, clean),
 	        cmocka_unit_test_setup_teardown(duplicates_at_once, reset, clean),
