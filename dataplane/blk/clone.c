@@ -2,8 +2,9 @@
  *
  * A thread of its own does it: it has the lcore hold back new writes, waits until those in
  * the store have ended (the instant), copies, and lets the writes go. With reflink the hold
- * lasts for one ioctl. The copy becomes visible under its name only when it is complete and
- * durable: until then it has no name at all (O_TMPFILE), or is removed on failure. */
+ * lasts for one ioctl. The copy becomes visible under its name only when it is complete: until then
+ * it has no name at all (O_TMPFILE), or is removed on failure. Success is told when it is durable.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -233,10 +234,14 @@ static int give_name(struct gn_blk_clone *clone)
 	return 0;
 }
 
+/* A copy by reflink is in the file system's log before its name, so it gets that first: then one
+ * flush of the disk makes both durable. */
 static int make_durable(struct gn_blk_clone *clone)
 {
-	int fd, err;
+	int fd, err = clone->result.reflink ? give_name(clone) : 0;
 
+	if (err)
+		return err;
 	if (fsync(clone->copy) != 0)
 		return fail(clone, -errno, "writing the copy");
 	err = give_name(clone);

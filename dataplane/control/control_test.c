@@ -580,7 +580,7 @@ static void answered(void *context, const struct gn_status *result, const Protob
 }
 
 /* Method numbers of dataplane.proto. */
-enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 21 };
+enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 22 };
 
 static struct answer ask(struct gn_channel_client *client, unsigned method,
                          const ProtobufCMessage *request)
