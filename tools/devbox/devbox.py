@@ -63,9 +63,9 @@ def port_or_free(wanted):
 
 class Devbox:
     def __init__(self, build, directory, vms, gnomond=None, tap="gn-up0", usual_ports=False,
-                 hugepages=True, console=False, say=lambda text: None):
+                 hugepages=True, console=False, say=lambda text: None, shim=None):
         self.build, self.dir, self.vms, self.say = os.path.abspath(build), directory, vms, say
-        self.gnomond_settings = gnomond or {}
+        self.gnomond_settings, self.shim_settings = gnomond or {}, shim or {}
         self.tap, self.hugepages = tap, hugepages
         pick = port_or_free if usual_ports else lambda _: free_port()
         self.control_port, self.events_port, self.shim_port = pick(7443), pick(7444), pick(7445)
@@ -214,7 +214,8 @@ class Devbox:
             "libvirt_uri": self.libvirt.uri, "journal": self.path("state", "shim.journal"),
             "verify_seconds": 20, "stats_period_seconds": 1, "agents": self.path("agents"),
             "limits": {"vms": ["*"], "max_vcpus": 8, "max_memory_mib": 4096, "allow_shadow": True,
-                       "allow_pause": True, "allow_failover": True, "shadow_paths": [self.dir]}})
+                       "allow_pause": True, "allow_failover": True, "shadow_paths": [self.dir]},
+            **self.shim_settings})
         self.start_shim()
 
     def start_shim(self):
