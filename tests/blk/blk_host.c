@@ -17,10 +17,10 @@
 
 static int start_eal(const char *cpu)
 {
-	char lcores[64], prefix[32];
-	char words[][16] = {"gn-blk-host", "--no-huge",      "--no-pci",      "-m",
+	char lcores[64];
+	char words[][16] = {"gn-blk-host", "--no-huge",      "--no-shconf",   "--no-pci", "-m",
 	                    "64",          "--no-telemetry", "--log-level=4", "--lcores"};
-	char *args[RTE_DIM(words) + 2];
+	char *args[RTE_DIM(words) + 1];
 	long last = sysconf(_SC_NPROCESSORS_ONLN) - 1;
 	size_t i;
 
@@ -31,8 +31,6 @@ static int start_eal(const char *cpu)
 	else
 		snprintf(lcores, sizeof lcores, "0@(0-%ld),1@(0-%ld)", last, last);
 	args[i++] = lcores;
-	snprintf(prefix, sizeof prefix, "--file-prefix=b%d", getpid());
-	args[i++] = prefix;
 	return rte_eal_init((int)i, args);
 }
 
