@@ -2,6 +2,7 @@
  * Everything else is behind dataplane/control/dataplane.h. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -327,6 +328,16 @@ static int start(struct process *process)
 	return 0;
 }
 
+/* DPDK leaves its directory behind, which is empty: nothing is shared. */
+static void finish_dpdk(void)
+{
+	char directory[PATH_MAX];
+
+	snprintf(directory, sizeof directory, "%s", rte_eal_get_runtime_dir());
+	rte_eal_cleanup();
+	rmdir(directory);
+}
+
 static void finish(struct process *process)
 {
 	gn_telemetry_destroy(process->telemetry);
@@ -334,7 +345,7 @@ static void finish(struct process *process)
 	gn_dataplane_destroy(process->dp);
 	gn_ram_stop();
 	if (process->eal)
-		rte_eal_cleanup();
+		finish_dpdk();
 	sd_event_unref(process->event);
 	gn_board_free(process->board);
 	gn_config_free(process->config);
