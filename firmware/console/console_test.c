@@ -213,6 +213,15 @@ static char *temporary(char path[64])
 	return path;
 }
 
+static void remove_accounts(const char *path)
+{
+	char lock[80];
+
+	snprintf(lock, sizeof lock, "%s.lock", path);
+	unlink(lock);
+	unlink(path);
+}
+
 static void test_accounts_lock_and_are_kept(void **state)
 {
 	char path[64];
@@ -240,7 +249,7 @@ static void test_accounts_lock_and_are_kept(void **state)
 	                 GN_LOGIN_OK);
 	assert_int_equal(gn_accounts_judge(accounts, "bob", right, -1, now), GN_LOGIN_WRONG);
 	gn_accounts_free(accounts);
-	unlink(path);
+	remove_accounts(path);
 }
 
 /* What cannot be stored is not changed. */
@@ -288,7 +297,7 @@ static void test_a_code_works_once(void **state)
 	                 GN_LOGIN_OK);
 	assert_int_equal(gn_accounts_judge(accounts, "ann", right, 5924, now), GN_LOGIN_WRONG);
 	gn_accounts_free(accounts);
-	unlink(path);
+	remove_accounts(path);
 }
 
 /* ---- metrics ----------------------------------------------------------------------------------
