@@ -1,8 +1,12 @@
 #!/usr/bin/python3
 """A real VM that runs out of memory, is paused, and panics: what 'gnomonctl vm show', the events
-and the alerts say of it, with nothing installed in the guest."""
+and the alerts say of it, with nothing installed in the guest; and what they say of a drive of the
+host, by a report as smartctl writes it (no drive here fails on demand)."""
+import json
+import os
 import shutil
 import subprocess
+import tempfile
 
 import tap
 from devbox import Devbox, Vm, short_directory
@@ -79,13 +83,45 @@ def panic(devbox, steps, console):
     steps.check("may fail within" in alert["text"], "and an alert says so", alert["text"])
 
 
+def write_report(folder, hours, reallocated, pending):
+    """As gnomon-drives has smartctl write it, as far as it is read."""
+    report = {"device": {"name": "/dev/sda"}, "model_name": "Spinner 4000", "serial_number": "SP-4711",
+              "user_capacity": {"bytes": 4000787030016}, "power_on_time": {"hours": hours},
+              "ata_smart_attributes": {"table": [{"id": 5, "raw": {"value": reallocated}},
+                                                 {"id": 197, "raw": {"value": pending}}]}}
+    with open(f"{folder}/new", "w", encoding="utf-8") as file:
+        json.dump(report, file)
+    os.rename(f"{folder}/new", f"{folder}/sda.json")
+
+
+def drive_alert(devbox):
+    alerts = devbox.ctl("alert", "list").get("alerts", [])
+    return next((a for a in alerts if a["resource"] == "drives/SP-4711"), None)
+
+
+def failing_drive(devbox, steps, folder):
+    """The card takes the host's reports each time that it asks for its state."""
+    wait_for(lambda: "SP-4711" in json.dumps(devbox.ctl("hazard", "drives/SP-4711")), 60, "the drive's report")
+    steps.check(not drive_alert(devbox), "a drive without errors raises no alert")
+    write_report(folder, 20100, 400, 64)
+    alert = wait_for(lambda: drive_alert(devbox), 60, "an alert of the drive that reallocates its sectors")
+    text = subprocess.run(devbox.ctl_command("hazard", "drives/SP-4711"), capture_output=True, text=True, timeout=20,
+                          check=True).stdout
+    steps.check("may fail within" in alert["text"] and "sectors" in text, "one that reallocates its sectors does, "
+                "and its hazard names them", f"{alert}\n{text}")
+
+
 def body(steps):
     directory = short_directory()
-    devbox = Devbox(tap.BUILD, directory, VMS, gnomond=ALERTS, tap="gn-e2es")
+    drives = tempfile.mkdtemp(prefix="gn-drives-")
+    os.chmod(drives, 0o755)
+    write_report(drives, 20000, 0, 0)
+    devbox = Devbox(tap.BUILD, directory, VMS, gnomond=ALERTS, tap="gn-e2es", shim={"drives": drives})
     try:
         devbox.start()
         console = devbox.wait_booted(VMS[0])
         is_calm(devbox, steps)
+        failing_drive(devbox, steps, drives)
         out_of_memory(devbox, steps, console)
         paused(devbox, steps)
         panic(devbox, steps, console)
@@ -98,6 +134,7 @@ def body(steps):
     finally:
         devbox.stop()
         shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(drives, ignore_errors=True)
 
 
 tap.run(body)
