@@ -44,6 +44,8 @@ def test_what_is_refused():
              "INVALID_ARGUMENT", "has its size"),
             (["CreateVolume", "name=volumes/x", "vm=vms/web-1", f"size_bytes={1 << 60}"], "RESOURCE_EXHAUSTED", "MiB free"),
             (["CreateVolume", "name=volumes/x", "vm=vms/web-1", f"path={w.dir}/none"], "NOT_FOUND", "none"),
+            (["CreateVolume", "name=volumes/web-1-shadow-vda", "vm=vms/web-1", "size_bytes=512"],
+             "FAILED_PRECONDITION", "kept for a disk of vms/web-1"),
             (["DeleteVolume", "name=volumes/web-1-vda"], "FAILED_PRECONDITION", "is a disk of vms/web-1"),
             (["DeleteVolume", "name=volumes/web-1-shadow-vda"], "FAILED_PRECONDITION", "is a disk of vms/web-1"),
             (["DeleteVolume", "name=volumes/other", "erase=true"], "INVALID_ARGUMENT", "not a file that was made here"),
@@ -52,6 +54,11 @@ def test_what_is_refused():
             said = w.refusal(*words)
             check(code in said and says in said, f"{words}: {said}")
         check(not os.path.exists(f"{w.dir}/pool/volumes/x.raw"), "a refusal left a file")
+        w.call("CreateVolume", "name=volumes/gold", "vm=vms/web-1", f"size_bytes={MIB}")
+        gold = f"{w.dir}/pool/volumes/gold.raw"
+        w.call("CreateVolume", "name=volumes/copy", "vm=vms/web-1", f"path={gold}", "read_only=true")
+        shared = w.refusal("DeleteVolume", "name=volumes/gold", "erase=true")
+        check("also used by volumes/copy" in shared and os.path.exists(gold), shared)
         w.call("DeleteVolume", "name=volumes/other")
         check(os.path.exists(other), "a file that was not ours is gone")
 

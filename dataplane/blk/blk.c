@@ -227,7 +227,7 @@ bool gn_blk_remote_status(const struct gn_blk *blk, struct gn_volume_nbd_status 
 
 bool gn_blk_connected(const struct gn_blk *blk)
 {
-	return __atomic_load_n(&blk->n_running, __ATOMIC_RELAXED) > 0;
+	return __atomic_load_n(&blk->vid, __ATOMIC_RELAXED) >= 0;
 }
 
 /* ---- what runs on the lcore for a control thread ----------------------------- */

@@ -83,7 +83,7 @@ const char *gn_blk_name(const struct gn_blk *blk);
 uint64_t gn_blk_size_bytes(const struct gn_blk *blk);
 /* Of a 'remote'; false: it has none. */
 bool gn_blk_remote_status(const struct gn_blk *blk, struct gn_volume_nbd_status *out);
-/* A front end is attached and at least one of its rings runs. */
+/* A front end is attached, whether or not its rings run: a guest that reboots stops them. */
 bool gn_blk_connected(const struct gn_blk *blk);
 
 /* The VM's disk meter, shared by its volumes on the same worker; NULL: no limit (the

@@ -474,6 +474,9 @@ void gn_blk_vhost_close(struct gn_blk *blk)
 	gn_blk_stop(blk);
 	gn_mutex_unlock(&blk->lock);
 	rte_vhost_driver_unregister(blk->socket_path);
+	gn_mutex_lock(&blk->lock);
+	blk->vid = -1;
+	gn_mutex_unlock(&blk->lock);
 	gn_blk_inflight_unmap(&blk->inflight);
 	gn_guard_forget(blk->socket_path);
 	leave_registry(blk);

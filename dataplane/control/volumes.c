@@ -363,6 +363,11 @@ int gn_dp_volume_resize(struct gn_dataplane *dp, const char *name, uint64_t size
 		                     "volume '%s' is exported over NBD, and its clients know one "
 		                     "size; delete its exports first",
 		                     name);
+	if (volume->spec->mirror)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "volume '%s' has a shadow of its size: delete the shadow, "
+		                     "resize, and make the shadow again",
+		                     name);
 	err = gn_blk_resize(volume->blk, volume->spec->path, size_bytes, status);
 	if (!err)
 		*out = volume;

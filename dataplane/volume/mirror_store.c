@@ -300,7 +300,8 @@ static void finish_cycle(struct gn_vmirror *m)
 
 	for (unsigned i = 0; i < cycle->n_sectors; i++)
 		gn_bitmap_commit(&m->bitmap, cycle->numbers[i], cycle->sectors[i]);
-	m->journal_failed = false;
+	if (!m->ring_write.error)
+		m->journal_failed = false;
 	if (!has_stale(m))
 		m->untracked = false;
 	if (cycle->epoch == m->journal.epoch)
@@ -557,6 +558,8 @@ static void begin_cycle(struct gn_vmirror *m)
 	cycle->n_writes = cycle->n_sectors = 0;
 	cycle->has_super = false;
 	cycle->error = 0;
+	if (!m->ring_write.n_outstanding)
+		m->ring_write.error = 0;
 	cycle->since_us = m->now_us;
 	m->super_wanted |= m->journal_failed; /* to see whether it works again */
 	/* Bits that nobody waited for must not be newer than what names the bitmap valid. */

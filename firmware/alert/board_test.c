@@ -345,7 +345,11 @@ static void a_failing_drive_is_told_of_with_its_signs(void **state)
 	assert_non_null(strstr(hazard->signs[0]->detail, "400 more within 7")); /* 720 to 744 h */
 	gn_message_free(&hazard->base);
 
-	tell_drive("EX-2", 100, 0); /* in its place */
+	tell_drive("EX-2", 100, 0); /* in its place, or it answers no longer */
+	assert_non_null(gn_drives_find(brain, "drives/EX-1"));
+	assert_int_equal(count(false), 1);
+	gn_fake_now_us += 7 * 86400 * S;
+	tell_drive("EX-2", 268, 0);
 	assert_null(gn_drives_find(brain, "drives/EX-1"));
 	assert_int_equal(count(false), 0);
 }

@@ -12,6 +12,7 @@
 
 #define KEPT_EVERY_H 24
 #define LOOK_BACK_H  720
+#define FORGET_US    (7 * 86400000000ull)
 #define HOURS_MAX    1000000 /* 114 years */
 #define FORMAT       1
 
@@ -151,13 +152,14 @@ static void take(struct gn_brain *brain, const Gnomon__V1__HostDrive *told, uint
 	save(brain, drive);
 }
 
+/* Drives that answer no longer may be about to fail: their alert stays for a while. */
 static void forget_others(struct gn_brain *brain, uint64_t wall_us)
 {
 	struct gn_drives *drives = &brain->drives;
 	size_t n = 0;
 
 	for (size_t i = 0; i < drives->n; i++) {
-		if (drives->list[i].told_us == wall_us)
+		if (drives->list[i].told_us + FORGET_US > wall_us)
 			drives->list[n++] = drives->list[i];
 		else
 			gn_store_delete(brain->store, "drive", drives->list[i].name);

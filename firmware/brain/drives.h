@@ -35,7 +35,7 @@ struct gn_drives {
 /* Takes over what the store holds. */
 void gn_drives_open(struct gn_brain *brain);
 void gn_drives_close(struct gn_brain *brain);
-/* What is told now. A drive that is not told any longer is forgotten, unless nothing is. */
+/* What is told now. A drive that others are told without for a week is forgotten. */
 void gn_drives_take(struct gn_brain *brain, const Gnomon__V1__HostInfo *host, uint64_t wall_us);
 void gn_drives_save_all(struct gn_brain *brain);
 

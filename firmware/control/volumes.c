@@ -145,6 +145,12 @@ static const struct gn_vm *owner_of(const struct gn_control *control, const char
 
 /* ---- create ------------------------------------------------------------------------------- */
 
+/* Whether the dataplane may have done it all the same. */
+static bool is_unknown(enum gn_code code)
+{
+	return code == GN_DEADLINE_EXCEEDED || code == GN_UNAVAILABLE || code == GN_CANCELLED;
+}
+
 static void on_created(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
 {
 	struct pending *pending = context;
@@ -153,7 +159,7 @@ static void on_created(void *context, const struct gn_status *status, const Prot
 		gn_view_note_volume(pending->control->p.view, (const Gnomon__V1__Volume *)reply);
 		gn_channel_reply(pending->call, reply);
 	} else {
-		if (pending->file[0])
+		if (pending->file[0] && !is_unknown(status->code))
 			unlink(pending->file);
 		gn_channel_fail(pending->call, status);
 	}
@@ -164,11 +170,17 @@ static int check_create(const struct gn_control *control, const Gnomon__V1__Volu
                         struct gn_status *status)
 {
 	bool is_placed = volume->path[0] || volume->store_url[0];
+	const struct gn_vm *owner = owner_of(control, volume->name);
 
 	if (!is_name(volume->name))
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "'%.80s' is no volume's name; give volumes/<name>",
 		                     volume->name);
+	if (owner)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "%s is kept for a disk of %s or of its shadow; choose another "
+		                     "name",
+		                     volume->name, owner->name);
 	if (gn_view_volume(control->p.view, volume->name))
 		return gn_status_set(status, GN_ALREADY_EXISTS,
 		                     "%s exists; see 'gnomonctl volume show'", volume->name);
@@ -269,6 +281,43 @@ static void on_deleted(void *context, const struct gn_status *status, const Prot
 	free(pending);
 }
 
+/* Read-only volumes and VMs may share a file. NULL: nobody else has it. */
+static const char *other_user_of(const struct gn_control *control, const char *name,
+                                 const char *file)
+{
+	const Gnomon__V1__VolumeList *volumes = control->p.view->volumes;
+	const struct gn_brain *brain = control->p.brain;
+
+	for (size_t i = 0; volumes && i < volumes->n_volumes; i++)
+		if (strcmp(volumes->volumes[i]->name, name) != 0 &&
+		    strcmp(volumes->volumes[i]->path, file) == 0)
+			return volumes->volumes[i]->name;
+	for (size_t i = 0; i < brain->n_vms; i++)
+		for (size_t d = 0; d < brain->vms[i]->spec->n_disks; d++)
+			if (strcmp(brain->vms[i]->spec->disks[d]->path, file) == 0)
+				return brain->vms[i]->name;
+	return NULL;
+}
+
+static int check_erase(const struct gn_control *control, const char *name,
+                       const Gnomon__V1__Volume *volume, const char *file, struct gn_status *status)
+{
+	const char *other;
+
+	if (!file[0] || !volume || strcmp(volume->path, file) != 0)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "%s is not a file that was made here, in the pool; delete it "
+		                     "without erasing, then erase its data where it is",
+		                     name);
+	other = other_user_of(control, name, file);
+	if (other)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "the file of %s is also used by %s; delete it without "
+		                     "erasing, or delete the other first",
+		                     name, other);
+	return 0;
+}
+
 static int check_delete(const struct gn_control *control,
                         const Gnomon__V1__DeleteVolumeRequest *request, const char *file,
                         struct gn_status *status)
@@ -286,12 +335,7 @@ static int check_delete(const struct gn_control *control,
 		                     "%s is in use; shut the VM down or take the disk away from it "
 		                     "first",
 		                     request->name);
-	if (request->erase && (!volume || strcmp(volume->path, file) != 0))
-		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "%s is not a file that was made here, in the pool; delete it "
-		                     "without erasing, then erase its data where it is",
-		                     request->name);
-	return 0;
+	return request->erase ? check_erase(control, request->name, volume, file, status) : 0;
 }
 
 void gn_control_delete_volume(void *context, struct gn_channel_call *call,

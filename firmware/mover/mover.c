@@ -328,16 +328,24 @@ static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_tim
 	see_guest(moved, vm, now);
 }
 
+/* What the operator last said of the shadow holds at once, not from the next tick on. */
+static void take_hold(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)
+{
+	const struct gn_shadow_record *shadow = gn_shadows_find(moved->mover->p.shadows, vm->name);
+	struct gn_failover_event hold = {.kind = GN_FAILOVER_HOLD,
+	                                 .on = shadow && shadow->message->hold};
+
+	if (moved->failover.hold != hold.on)
+		handle(moved, vm, &hold, now);
+}
+
 static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)
 {
 	const struct gn_shadow_record *shadow = gn_shadows_find(moved->mover->p.shadows, vm->name);
 	struct gn_failover_event event = {.kind = GN_FAILOVER_TICK};
-	struct gn_failover_event hold = {.kind = GN_FAILOVER_HOLD,
-	                                 .on = shadow && shadow->message->hold};
 	bool is_well;
 
-	if (moved->failover.hold != hold.on)
-		handle(moved, vm, &hold, now);
+	take_hold(moved, vm, now);
 	see(moved, vm, now);
 	is_well = gn_detect_verdict(&moved->detect, now.monotonic_us, NULL, NULL) == GN_DETECT_WELL;
 	moved->is_rejected &= !is_well;
@@ -405,6 +413,7 @@ int gn_mover_promote(struct gn_mover *mover, struct gn_vm *vm,
 		return gn_status_set(status, GN_FAILED_PRECONDITION,
 		                     "%s is being moved already: see %s", vm->name,
 		                     moved->plan->message->name);
+	take_hold(moved, vm, now);
 	handle(moved, vm, &event, now);
 	facts = facts_of(moved, vm, now);
 	if (moved->plan) {

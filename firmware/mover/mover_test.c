@@ -496,6 +496,8 @@ static void refused(void **state)
 	assert_true(gn_mover_promote(mover, vm, &request, gn_time_now(), &plan, &status) < 0);
 	assert_non_null(strstr(status.message, "migrate it instead"));
 	record->message->hold = true;
+	assert_true(gn_mover_promote(mover, vm, &request, gn_time_now(), &plan, &status) < 0);
+	assert_non_null(strstr(status.message, "release the hold")); /* before the next tick */
 	vm->mode = GN_POLICY_ENFORCE;
 	turn(2);
 	kill_qemu();
