@@ -156,6 +156,9 @@ static unsigned plan_ended(struct gn_failover *f, const struct gn_failover_event
 		f->n_tries = 0;
 		return enter(f, GN_FAILOVER_ACTIVE) | GN_FAILOVER_RESHADOW;
 	}
+	/* A wish, and the loss that it accepts, are for one plan. */
+	f->asked = false;
+	f->override = (struct gn_failover_override){0};
 	return refuse(
 	        f, event->fence_failed ? GN_FAILOVER_REFUSED_NO_FENCE : GN_FAILOVER_REFUSED_FAILED,
 	        now_us);

@@ -298,12 +298,16 @@ static void see_guest(struct gn_mover_vm *moved, const struct gn_vm *vm, struct 
 {
 	const Gnomon__V1__GuestSample *sample = vm->guest ? vm->guest->guest : NULL;
 	const Gnomon__V1__GuestSigns *signs = sample ? sample->signs : NULL;
+	/* A guest with nothing to run may let its clock stand: it is not hung, but idle. */
+	bool has_work = sample && sample->tasks && sample->tasks->running > 0;
 	const struct gn_detect_guest guest = {
 	        .is_fresh = signs && vm->guest_us + GUEST_FRESH_US > now.wall_us &&
 	                    vm->guest_us > failed_over_us(moved->mover, vm->name),
-	        .is_running = vm->state == GNOMON__V1__VM_STATE__RUNNING,
+	        /* What was said before the shim went may be old: it may be paused since. */
+	        .is_running = vm->state == GNOMON__V1__VM_STATE__RUNNING &&
+	                      gn_peer_is_connected(moved->mover->p.shim),
 	        .has_panicked = signs && signs->panic,
-	        .clock_stopped_us = signs ? signs->clock_stopped_us : 0,
+	        .clock_stopped_us = signs && has_work ? signs->clock_stopped_us : 0,
 	};
 
 	gn_detect_see_guest(&moved->detect, &guest, now.monotonic_us);

@@ -540,8 +540,9 @@ static void restarted(void **state)
 }
 
 /* What gnomon-introspect tells of the guest, now. */
-static void guest_told(bool panic, uint64_t clock_stopped_us)
+static void guest_told(bool panic, uint64_t clock_stopped_us, uint32_t running)
 {
+	Gnomon__V1__GuestTasks tasks = GNOMON__V1__GUEST_TASKS__INIT;
 	Gnomon__V1__SampleBatch batch = GNOMON__V1__SAMPLE_BATCH__INIT;
 	Gnomon__V1__Sample sample = GNOMON__V1__SAMPLE__INIT, *samples[] = {&sample};
 	Gnomon__V1__GuestSample guest = GNOMON__V1__GUEST_SAMPLE__INIT;
@@ -550,6 +551,8 @@ static void guest_told(bool panic, uint64_t clock_stopped_us)
 	signs.panic = panic;
 	signs.clock_stopped_us = clock_stopped_us;
 	guest.signs = &signs;
+	tasks.running = running;
+	guest.tasks = &tasks;
 	sample.vm = (char *)"vms/a";
 	sample.period_us = S;
 	sample.wall_us = sample.monotonic_us = gn_fake_now_us;
@@ -568,7 +571,7 @@ static void guest_dead(void **state)
 
 	vm->mode = GN_POLICY_ENFORCE;
 	turn(10);
-	guest_told(true, 0);
+	guest_told(true, 0, 1);
 	turn(20);
 	check_moved(newest());
 	assert_string_equal(newest()->message->move->cause, "the guest's kernel has panicked");
@@ -576,7 +579,7 @@ static void guest_dead(void **state)
 	assert_int_equal(gn_runner_count(runner), 1);
 	host_told();
 	for (i = 0; i < 4; i++) {
-		guest_told(true, 0);
+		guest_told(true, 0, 1);
 		turn(5);
 	}
 	assert_int_equal(gn_runner_count(runner), 1); /* again so soon: no other failover */
@@ -590,8 +593,13 @@ static void guest_hung(void **state)
 	unsigned i;
 
 	vm->mode = GN_POLICY_ENFORCE;
+	for (i = 1; i < 20; i++) {
+		guest_told(false, i * S, 0); /* idle, with a clock that need not run */
+		turn(5);
+	}
+	assert_int_equal(gn_runner_count(runner), 0);
 	for (i = 1; i < 20 && !gn_runner_count(runner); i++) {
-		guest_told(false, i * S);
+		guest_told(false, i * S, 1);
 		turn(5);
 	}
 	assert_in_range(i, 9, 12); /* 5 s until it shows, 5 s until it counts */

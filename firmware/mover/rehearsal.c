@@ -252,7 +252,9 @@ static enum gn_rehearsal_refusal judge(const struct gn_mover_vm *moved)
 	        .has_shadow = s,
 	        .stands = s && gn_shadow_stands(s) && !(s->busy && !s->toggling),
 	        .runs = s && (s->runs || s->start || s->toggling),
-	        .has_point = s && shadow->message->disk_point_us,
+	        /* The disk of one that does not follow is its only copy: it is not started on a
+	           clone. */
+	        .has_point = s && s->follows && shadow->message->disk_point_us,
 	        .moving = moved->plan || moved->rehearsal.plan,
 	        .n_nics = s ? s->n_nics : 0,
 	};
