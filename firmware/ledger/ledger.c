@@ -386,7 +386,7 @@ int gn_ledger_what_if(const struct gn_ledger *ledger, const struct gn_ledger_amo
 
 		if (r == N && fit.from_us == UINT64_MAX)
 			fit.from_us = at_us;
-		if (r < N)
+		if (r < N && (fit.from_us == UINT64_MAX || fit.from_us == asked_us))
 			fit.short_of = (enum gn_ledger_resource)r;
 		if (r < N && fit.from_us != UINT64_MAX) {
 			fit.until_us = at_us;
