@@ -63,6 +63,9 @@ def body(steps):
         for part in (devbox.gnomond, devbox.web.process, devbox.shim, devbox.dataplane):
             print(f"# {part.name}: {'still runs' if part.running() else f'ended with {part.child and part.child.returncode}'}")
         tap.tails(devbox)
+        for what in (("plan", "list"), ("forecast", "web-1")):
+            told = subprocess.run(devbox.ctl_command(*what), capture_output=True, text=True, timeout=60)
+            print("# " + (told.stdout + told.stderr).replace("\n", "\n# "))
         raise
     finally:
         devbox.stop()
