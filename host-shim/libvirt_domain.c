@@ -431,9 +431,15 @@ int gn_host_destroy_shadow(struct gn_host *host, const char *name, struct gn_sta
 	return with_domain(host, name, SHADOW, destroy, NULL, status);
 }
 
+/* A memory image that an operator once had saved would overwrite what the shadow holds. */
+static int boot(virDomainPtr domain, void *argument)
+{
+	return virDomainCreateWithFlags(domain, VIR_DOMAIN_START_FORCE_BOOT);
+}
+
 int gn_host_start_vm(struct gn_host *host, const char *name, struct gn_status *status)
 {
-	return with_domain(host, name, PRODUCTION, start, NULL, status);
+	return with_domain(host, name, PRODUCTION, boot, NULL, status);
 }
 
 int gn_host_destroy_vm(struct gn_host *host, const char *name, struct gn_status *status)

@@ -248,13 +248,25 @@ static void fenced_key(const struct gn_vm *vm, char key[GN_NAME_SIZE + 32])
 	snprintf(key, GN_NAME_SIZE + 32, "fenced/%s", vm->name);
 }
 
+static void past_key(const struct gn_vm *vm, char key[GN_NAME_SIZE + 32])
+{
+	snprintf(key, GN_NAME_SIZE + 32, "past/%s", vm->name);
+}
+
+static void restore_moves(struct gn_brain *brain, struct gn_vm *vm)
+{
+	char key[GN_NAME_SIZE + 32];
+
+	fenced_key(vm, key);
+	vm->fenced = gn_store_number(brain->store, key) != 0;
+	past_key(vm, key);
+	vm->past = (enum gn_vm_past)gn_store_number(brain->store, key);
+}
+
 static void restore_series(struct gn_brain *brain, struct gn_vm *vm, struct gn_time now)
 {
-	char fenced[GN_NAME_SIZE + 32];
 	unsigned i;
 
-	fenced_key(vm, fenced);
-	vm->fenced = gn_store_number(brain->store, fenced) != 0;
 	for (i = 1; i < GN_RESOURCE_END; i++) {
 		char key[GN_NAME_SIZE + 32];
 
@@ -310,6 +322,9 @@ void gn_brain_remove_vm(struct gn_brain *brain, struct gn_vm *vm)
 	gn_packs_forget_vm(brain, vm);
 	gn_hazards_forget_vm(brain, vm);
 	gn_ledger_release(&brain->ledger, vm->ledger_entry);
+	/* One that is added under its name later is another. */
+	gn_brain_set_fenced(brain, vm, false);
+	gn_brain_set_past(brain, vm, GN_VM_NOT_STARTED);
 	/* An empty spec says: not again from the configuration. */
 	if (configured(brain->config, vm->name))
 		gn_store_put(brain->store, "vm", vm->name, "", 0);
@@ -334,9 +349,22 @@ void gn_brain_set_fenced(struct gn_brain *brain, struct gn_vm *vm, bool fenced)
 {
 	char key[GN_NAME_SIZE + 32];
 
+	if (vm->fenced == fenced)
+		return;
 	vm->fenced = fenced;
 	fenced_key(vm, key);
 	gn_store_put_number(brain->store, key, fenced);
+}
+
+void gn_brain_set_past(struct gn_brain *brain, struct gn_vm *vm, enum gn_vm_past past)
+{
+	char key[GN_NAME_SIZE + 32];
+
+	if (vm->past == past)
+		return;
+	vm->past = past;
+	past_key(vm, key);
+	gn_store_put_number(brain->store, key, past);
 }
 
 void gn_brain_set_disk_path(struct gn_brain *brain, struct gn_vm *vm, const char *disk,
@@ -525,8 +553,10 @@ int gn_brain_create(const struct gn_config *config, struct gn_store *store, stru
 	gn_packs_load_trials(brain);
 	gn_hazards_open(brain);
 	gn_drives_open(brain);
-	for (i = 0; i < brain->n_vms; i++)
+	for (i = 0; i < brain->n_vms; i++) {
+		restore_moves(brain, brain->vms[i]);
 		restore_series(brain, brain->vms[i], now);
+	}
 	*out = brain;
 	return 0;
 }

@@ -31,6 +31,13 @@ struct gn_time {
 };
 struct gn_time gn_time_now(void);
 
+/* What says whether a VM that does not run is lost. Numbered as stored. */
+enum gn_vm_past {
+	GN_VM_NOT_STARTED = 0, /* it never ran, or was shut down in order: nothing is lost */
+	GN_VM_RAN = 1,         /* it was seen running */
+	GN_VM_ENDED_BY_US = 2, /* a move's fence ended it, and it has not run since */
+};
+
 struct gn_vm {
 	char name[GN_NAME_SIZE];
 	Gnomon__V1__VmSpec *spec;
@@ -67,6 +74,7 @@ struct gn_vm {
 	char trouble[GN_STATUS_MESSAGE_SIZE]; /* reconcile's; empty: none */
 	/* A move has taken its ports and disks away, or is about to; stored. */
 	bool fenced;
+	enum gn_vm_past past; /* stored */
 };
 
 /* What the listener is told. All NULL-able. */
@@ -168,6 +176,7 @@ void gn_brain_note_changed(struct gn_brain *brain, struct gn_vm *vm, enum gn_res
 int gn_brain_promise_restart(struct gn_brain *brain, struct gn_vm *vm);
 bool gn_brain_has_room_to_restart(const struct gn_brain *brain, const struct gn_vm *vm);
 void gn_brain_set_fenced(struct gn_brain *brain, struct gn_vm *vm, bool fenced);
+void gn_brain_set_past(struct gn_brain *brain, struct gn_vm *vm, enum gn_vm_past past);
 /* The disk is kept elsewhere from now on; stored with the VM's spec. */
 void gn_brain_set_disk_path(struct gn_brain *brain, struct gn_vm *vm, const char *disk,
                             const char *path);

@@ -87,12 +87,15 @@ static unsigned refuse(struct gn_failover *f, enum gn_failover_refusal refusal, 
 }
 
 /* The guest's own failure, not that of what it runs on. */
-static bool is_relapse(const struct gn_failover *f, const struct gn_failover_facts *facts)
+static bool is_relapse(const struct gn_failover *f, const struct gn_failover_facts *facts,
+                       uint64_t now_us)
 {
 	bool is_guests = f->cause == GN_DETECT_GUEST_DEAD || f->cause == GN_DETECT_GUEST_HUNG;
+	/* It is still the same failure, however long it has lasted. */
+	uint64_t lasted_us = now_us - f->first_us;
 
 	return !f->asked && is_guests && facts->since_failover_us &&
-	       facts->since_failover_us < GN_FAILOVER_RELAPSE_US;
+	       facts->since_failover_us < GN_FAILOVER_RELAPSE_US + lasted_us;
 }
 
 static unsigned begin_or_refuse(struct gn_failover *f, const struct gn_failover_facts *facts,
@@ -101,7 +104,7 @@ static unsigned begin_or_refuse(struct gn_failover *f, const struct gn_failover_
 	enum gn_failover_refusal refusal =
 	        gn_failover_judge(facts, f->hold, f->asked, &f->override);
 
-	if (refusal == GN_FAILOVER_REFUSED_NONE && is_relapse(f, facts))
+	if (refusal == GN_FAILOVER_REFUSED_NONE && is_relapse(f, facts, now_us))
 		refusal = GN_FAILOVER_REFUSED_RELAPSE;
 	if (refusal != GN_FAILOVER_REFUSED_NONE)
 		return refuse(f, refusal, now_us);

@@ -444,14 +444,15 @@ static void a_guest_that_dies_again_is_left_to_people(void **state)
 	const struct gn_failover_event promote = {.kind = GN_FAILOVER_PROMOTE};
 	const struct {
 		enum gn_detect_sign sign;
-		uint64_t since_us;
+		uint64_t since_us; /* the failover, at 20 s; it has failed since 1 s */
 		bool begins;
 	} cases[] = {
 	        {GN_DETECT_GUEST_DEAD, 0, true},
-	        {GN_DETECT_GUEST_DEAD, S, false},
-	        {GN_DETECT_GUEST_HUNG, GN_FAILOVER_RELAPSE_US - 1, false},
-	        {GN_DETECT_GUEST_DEAD, GN_FAILOVER_RELAPSE_US, true},
-	        {GN_DETECT_QEMU_GONE, S, true},
+	        {GN_DETECT_GUEST_DEAD, 20 * S, false},
+	        {GN_DETECT_GUEST_HUNG, GN_FAILOVER_RELAPSE_US, false},
+	        {GN_DETECT_GUEST_DEAD, GN_FAILOVER_RELAPSE_US + 19 * S - 1, false},
+	        {GN_DETECT_GUEST_DEAD, GN_FAILOVER_RELAPSE_US + 19 * S, true},
+	        {GN_DETECT_QEMU_GONE, 20 * S, true},
 	};
 
 	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {

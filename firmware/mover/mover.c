@@ -12,6 +12,8 @@
 #define LOOK_US   (2 * SECOND_US) /* for an answer to a look */
 /* libvirt may notice a little later than the dataplane that QEMU is gone. */
 #define DROPPED_US (3 * SECOND_US)
+/* Longer than it takes to see that QEMU is gone; a guest that is hung raises its plan anew. */
+#define WELL_US SECOND_US
 /* Guests are read once a second. */
 #define GUEST_FRESH_US (3 * SECOND_US)
 
@@ -243,6 +245,8 @@ static void on_ended(void *context, struct gn_plan_record *record, struct gn_tim
 	gn_brain_set_fenced(mover->p.brain, vm, false);
 	gn_brain_unpromise(mover->p.brain, vm);
 	if (done) {
+		gn_brain_set_past(mover->p.brain, vm,
+		                  GN_VM_NOT_STARTED); /* until it is seen running */
 		record->message->move->done_us = now.wall_us;
 		gn_runner_save(record);
 	}
@@ -313,21 +317,40 @@ static void see_guest(struct gn_mover_vm *moved, const struct gn_vm *vm, struct 
 	gn_detect_see_guest(&moved->detect, &guest, now.monotonic_us);
 }
 
-static void see(struct gn_mover_vm *moved, const struct gn_vm *vm, struct gn_time now)
+/* What never ran is not lost, nor what was shut down in order; what a failover of ours ended, and
+ * did not start again, is. */
+static bool is_gone(const struct gn_vm *vm)
+{
+	bool is_off = vm->state == GNOMON__V1__VM_STATE__SHUT_OFF;
+	bool has_failed = vm->state == GNOMON__V1__VM_STATE__CRASHED ||
+	                  (is_off && vm->host_vm && vm->host_vm->failed);
+
+	return (vm->past == GN_VM_RAN && has_failed) ||
+	       (vm->past == GN_VM_ENDED_BY_US && (is_off || has_failed));
+}
+
+static void note_past(const struct gn_mover_vm *moved, struct gn_vm *vm, bool connected)
+{
+	bool is_off = vm->state == GNOMON__V1__VM_STATE__SHUT_OFF;
+
+	if (connected && runs(vm) && !vm->fenced)
+		gn_brain_set_past(moved->mover->p.brain, vm, GN_VM_RAN);
+	else if (vm->past == GN_VM_RAN && is_off && vm->host_vm && !vm->host_vm->failed)
+		gn_brain_set_past(moved->mover->p.brain, vm, GN_VM_NOT_STARTED);
+}
+
+static void see(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)
 {
 	bool connected = is_connected(moved->mover, vm);
-	bool gone =
-	        vm->state == GNOMON__V1__VM_STATE__CRASHED ||
-	        (vm->host_vm && vm->host_vm->failed && vm->state == GNOMON__V1__VM_STATE__SHUT_OFF);
 
 	if (moved->was_connected && !connected)
 		moved->dropped_us = now.monotonic_us;
 	if (!connected && moved->dropped_us && now.monotonic_us - moved->dropped_us < DROPPED_US)
 		ask_libvirt(moved);
 	moved->was_connected = connected;
-	moved->has_run |= connected && runs(vm);
+	note_past(moved, vm, connected);
 	/* Disks that are served say more than what libvirt said a moment ago. */
-	gn_detect_see(&moved->detect, GN_DETECT_QEMU_GONE, moved->has_run && gone && !connected,
+	gn_detect_see(&moved->detect, GN_DETECT_QEMU_GONE, is_gone(vm) && !connected,
 	              now.monotonic_us);
 	see_guest(moved, vm, now);
 }
@@ -343,6 +366,21 @@ static void take_hold(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_tim
 		handle(moved, vm, &hold, now);
 }
 
+/* What is not known yet, as after a restart, or only begins to show is no sign of health. */
+static void withdraw_when_well(struct gn_mover_vm *moved, const struct gn_vm *vm, bool is_well,
+                               struct gn_time now)
+{
+	bool is_known = vm->host_vm && gn_peer_is_connected(moved->mover->p.shim);
+
+	if (!is_well || !is_known)
+		moved->well_us = 0;
+	else if (!moved->well_us)
+		moved->well_us = now.monotonic_us;
+	else if (now.monotonic_us - moved->well_us >= WELL_US && moved->plan &&
+	         moved->plan->plan.state == GN_PLAN_PENDING)
+		gn_runner_withdraw(moved->plan, now);
+}
+
 static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time now)
 {
 	const struct gn_shadow_record *shadow = gn_shadows_find(moved->mover->p.shadows, vm->name);
@@ -353,8 +391,7 @@ static void tick_vm(struct gn_mover_vm *moved, struct gn_vm *vm, struct gn_time 
 	see(moved, vm, now);
 	is_well = gn_detect_verdict(&moved->detect, now.monotonic_us, NULL, NULL) == GN_DETECT_WELL;
 	moved->is_rejected &= !is_well;
-	if (is_well && moved->plan && moved->plan->plan.state == GN_PLAN_PENDING)
-		gn_runner_withdraw(moved->plan, now);
+	withdraw_when_well(moved, vm, is_well, now);
 	gn_mover_tick_step(moved);
 	gn_mover_tick_rehearsal(moved, now);
 	if (shadow && vm->mode != GN_POLICY_OFF && !vm->fenced && !moved->is_rejected)

@@ -22,8 +22,8 @@ struct gn_mover_vm {
 	struct gn_failover failover;
 	struct gn_detect detect;
 	struct gn_plan_record *plan; /* the open move; NULL: none */
-	bool has_run;                /* it was seen running; what never ran is not lost */
 	bool was_connected;          /* its disks had a front end at the last look */
+	uint64_t well_us;            /* monotonic: seen well since; 0: it is not, or not known */
 	uint64_t dropped_us;         /* monotonic: when they lost it; 0: not yet */
 	bool asks;                   /* libvirt is being asked about it */
 	struct gn_rehearsal rehearsal;

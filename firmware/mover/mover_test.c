@@ -33,7 +33,7 @@ static struct {
 	char path[512], shadow_path[512], ids[4096];
 	uint64_t token;
 	unsigned n_answered, n_starts, n_promotions;
-	bool refuses_fence;
+	bool refuses_fence, refuses_promotion;
 	bool trial_runs, trial_is_silent, refuses_trial, has_clone;
 	uint64_t trial_packets;
 } world;
@@ -203,6 +203,10 @@ static void answer_dataplane(struct gn_fake_call *call)
 		world.fenced = ((Gnomon__V1__FenceVolumeRequest *)call->request)->fenced;
 		world.connected &= !world.fenced;
 	}
+	if (strcmp(method, "PromoteVolume") == 0 && world.refuses_promotion) {
+		gn_fake_peer_refuse(call, GN_FAILED_PRECONDITION, "the pool's disk is broken");
+		return;
+	}
 	if (strcmp(method, "PromoteVolume") == 0)
 		promote((Gnomon__V1__PromoteVolumeRequest *)call->request);
 	if (strcmp(method, "CloneVolume") == 0) {
@@ -237,7 +241,7 @@ static enum gn_code execute(const Gnomon__V1__Command *command)
 	if (command->action_case == GNOMON__V1__COMMAND__ACTION_FENCE_VM) {
 		if (world.refuses_fence)
 			return GN_PERMISSION_DENIED;
-		world.runs = world.connected = false;
+		world.runs = world.connected = world.failed = false; /* ended in order */
 	}
 	if (command->action_case == GNOMON__V1__COMMAND__ACTION_START_SHADOW) {
 		assert_true(world.has_clone);
@@ -510,36 +514,6 @@ static void refused(void **state)
 	check_moved(newest());
 }
 
-/* gnomond ends after the so-many-th answer, at every point of the way. */
-static void restarted(void **state)
-{
-	for (unsigned at = 0; at < 16; at++) {
-		unsigned stop;
-
-		if (at) {
-			tear_down(state);
-			assert_int_equal(set_up(state), 0);
-		}
-		vm->mode = GN_POLICY_ENFORCE;
-		kill_qemu();
-		while (!newest())
-			turn(1);
-		stop = world.n_answered + at;
-		while (world.n_answered < stop && !gn_plan_has_ended(&newest()->plan)) {
-			if (!answer_one())
-				tick();
-		}
-		close_all();
-		open_all();
-		host_told();
-		vm->mode = GN_POLICY_ENFORCE;
-		turn(60);
-		assert_int_equal(gn_runner_count(runner), 1);
-		check_moved(newest());
-	}
-}
-
-/* What gnomon-introspect tells of the guest, now. */
 static void guest_told(bool panic, uint64_t clock_stopped_us, uint32_t running)
 {
 	Gnomon__V1__GuestTasks tasks = GNOMON__V1__GUEST_TASKS__INIT;
@@ -560,6 +534,142 @@ static void guest_told(bool panic, uint64_t clock_stopped_us, uint32_t running)
 	batch.samples = samples;
 	batch.n_samples = 1;
 	gn_brain_guests(brain, &batch, gn_time_now());
+}
+
+/* gnomond ends, and is back after 'away_us'. */
+static void restart(uint64_t away_us)
+{
+	enum gn_policy_mode mode = vm->mode;
+
+	close_all();
+	gn_fake_now_us += away_us;
+	open_all();
+	vm->mode = mode;
+}
+
+/* gnomond ends after the so-many-th answer, at every point of the way. */
+static void restart_everywhere(void **state, uint64_t away_us, size_t most_plans)
+{
+	for (unsigned at = 0; at < 16; at++) {
+		unsigned stop;
+
+		if (at) {
+			tear_down(state);
+			assert_int_equal(set_up(state), 0);
+		}
+		vm->mode = GN_POLICY_ENFORCE;
+		kill_qemu();
+		while (!newest())
+			turn(1);
+		stop = world.n_answered + at;
+		while (world.n_answered < stop && !gn_plan_has_ended(&newest()->plan)) {
+			if (!answer_one())
+				tick();
+		}
+		restart(away_us);
+		turn(10); /* the host is silent at first */
+		host_told();
+		turn(120);
+		assert_in_range(gn_runner_count(runner), 1, most_plans);
+		check_moved(newest());
+	}
+}
+
+static void restarted(void **state)
+{
+	restart_everywhere(state, 0, 1);
+}
+
+/* So late that a fence is judged anew; what was promoted is booted all the same. */
+static void restarted_late(void **state)
+{
+	restart_everywhere(state, 3600 * S, 2);
+}
+
+static void recovered_while_away(void **state)
+{
+	vm->mode = GN_POLICY_ENFORCE;
+	kill_qemu();
+	while (!newest() || newest()->plan.at == 0)
+		tick(), answer_one();
+	assert_int_equal(world.n_promotions, 0);
+	restart(3600 * S);
+	world.runs = world.connected = world.has_port = true;
+	world.failed = world.fenced = false;
+	host_told();
+	turn(60);
+	assert_true(world.runs && world.connected && world.has_port && !world.fenced);
+	assert_int_equal(newest()->plan.state, GN_PLAN_FAILED);
+	assert_int_equal(gn_runner_count(runner), 1);
+	assert_int_equal(world.n_promotions + world.n_starts, 0);
+}
+
+static void lost_while_away(void **state)
+{
+	vm->mode = GN_POLICY_ENFORCE;
+	turn(10);
+	kill_qemu();
+	restart(60 * S);
+	host_told();
+	turn(30);
+	check_moved(newest());
+}
+
+static void pending_over_restart(void **state)
+{
+	struct gn_status status;
+
+	kill_qemu();
+	turn(10);
+	assert_int_equal(newest()->plan.state, GN_PLAN_PENDING);
+	restart(60 * S);
+	turn(10);
+	host_told();
+	turn(10);
+	assert_int_equal(gn_runner_count(runner), 1);
+	assert_int_equal(gn_runner_approve(newest(), gn_time_now(), &status), 0);
+	turn(10);
+	check_moved(newest());
+}
+
+/* The fence has ended the VM and the promotion fails: it is off through us, so it stays lost. */
+static void ended_by_us(void **state)
+{
+	for (unsigned restarts = 0; restarts < 2; restarts++) {
+		if (restarts) {
+			tear_down(state);
+			assert_int_equal(set_up(state), 0);
+		}
+		vm->mode = GN_POLICY_ENFORCE;
+		guest_told(true, 0, 1);
+		world.refuses_promotion = true;
+		turn(100);
+		assert_int_equal(gn_runner_at(runner, 0)->plan.state, GN_PLAN_FAILED);
+		assert_false(world.runs);
+		world.refuses_promotion = false;
+		if (restarts)
+			restart(60 * S);
+		host_told();
+		turn(200);
+		check_moved(newest());
+	}
+}
+
+/* An operator who shuts a VM down loses nothing, whatever befalls it before. */
+static void shut_down(void **state)
+{
+	vm->mode = GN_POLICY_ENFORCE;
+	turn(10);
+	world.runs = world.connected = false;
+	host_told();
+	turn(30);
+	restart(60 * S);
+	host_told();
+	turn(10);
+	world.failed = true; /* it does not start any more: not ours to mend */
+	host_told();
+	turn(30);
+	assert_int_equal(gn_runner_count(runner), 0);
 }
 
 static void guest_dead(void **state)
@@ -761,6 +871,12 @@ int main(void)
 	        CASE(stale),
 	        CASE(refused),
 	        CASE(restarted),
+	        CASE(restarted_late),
+	        CASE(recovered_while_away),
+	        CASE(lost_while_away),
+	        CASE(pending_over_restart),
+	        CASE(ended_by_us),
+	        CASE(shut_down),
 	        CASE(rehearsed),
 	        CASE(rehearsal_without_life),
 	        CASE(guest_dead),

@@ -292,7 +292,15 @@ static void reserve(struct gn_mover_vm *moved)
  * dataplane. */
 static void fence(struct gn_mover_vm *moved)
 {
-	gn_brain_set_fenced(moved->mover->p.brain, gn_mover_vm_of(moved), true);
+	struct gn_vm *vm = gn_mover_vm_of(moved);
+
+	/* The card was away meanwhile: whether there is still a reason is judged anew. */
+	if (gn_time_now().wall_us >= moved->plan->plan.deadline_us) {
+		fail(moved, GN_FAILED_PRECONDITION, "the time to fence it has passed");
+		return;
+	}
+	gn_brain_set_fenced(moved->mover->p.brain, vm, true);
+	gn_brain_set_past(moved->mover->p.brain, vm, GN_VM_ENDED_BY_US);
 	if (gn_store_commit(moved->mover->p.brain->store, true)) {
 		fail(moved, GN_UNAVAILABLE, "the fence cannot be stored");
 		return;

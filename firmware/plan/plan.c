@@ -54,6 +54,7 @@ static unsigned store_again(struct gn_plan *plan, uint64_t now_us)
 	plan->attempts = 0;
 	plan->retry_us = 0;
 	plan->stored = false;
+	plan->resumed_us = 0;
 	plan->deadline_us = now_us + (life ? life : GN_PLAN_COMMAND_LIFE_US);
 	return GN_PLAN_STORE;
 }
@@ -131,7 +132,8 @@ static uint64_t answer_by(const struct gn_plan *plan)
 {
 	uint64_t grace = current(plan)->grace_us;
 
-	return plan->deadline_us + (grace ? grace : GN_PLAN_ANSWER_GRACE_US);
+	return (plan->deadline_us > plan->resumed_us ? plan->deadline_us : plan->resumed_us) +
+	       (grace ? grace : GN_PLAN_ANSWER_GRACE_US);
 }
 
 static unsigned fail(struct gn_plan *plan, enum gn_plan_end end, uint64_t now_us);
@@ -256,6 +258,7 @@ static unsigned step_running(struct gn_plan *plan, const struct gn_plan_event *e
 		plan->awaits_answer = false;
 		if (!plan->attempts)
 			plan->attempts = 1; /* it may have been sent before the restart */
+		plan->resumed_us = now_us;
 		return send_if_it_may(plan, event->holds, now_us);
 	case GN_PLAN_EVENT_TICK:
 		if (plan->awaits_answer || !plan->retry_us || now_us < plan->retry_us)

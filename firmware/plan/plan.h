@@ -150,6 +150,7 @@ struct gn_plan {
 	uint64_t expires_us;  /* PENDING and APPROVED end then */
 	uint64_t retry_us;    /* not before; 0: at once */
 	uint64_t deadline_us; /* of the running command; part of it when it is sent again */
+	uint64_t resumed_us;  /* after a restart: what came of it is asked from then on */
 	struct gn_plan_action actions[GN_PLAN_MAX_ACTIONS];
 };
 
