@@ -12,6 +12,7 @@
 #define HUNG_US      MINUTE_US
 #define STOPPED_US   (MINUTE_US / 6)
 #define BELIEVE      4 /* times what was seen */
+#define START_US     (MINUTE_US / 2)
 #define SHARE_MEMORY 64
 
 const uint64_t gn_hazard_horizons_us[GN_HAZARD_HORIZONS] = {10 * MINUTE_US, 60 * MINUTE_US,
@@ -218,7 +219,8 @@ static bool is_believed(const struct gn_exhaustion *trend, const struct gn_exhau
 	int64_t seen_us = trend->n ? (int64_t)(trend->at_us[trend->n - 1] - trend->at_us[0]) : 0;
 
 	return f->likely_us == 0 ||
-	       (f->latest_us != GN_EXHAUSTION_NEVER && f->likely_us <= BELIEVE * seen_us);
+	       (seen_us >= (int64_t)START_US && f->latest_us != GN_EXHAUSTION_NEVER &&
+	        f->likely_us <= BELIEVE * seen_us);
 }
 
 struct gn_exhaustion_forecast gn_hazard_vm_memory(const struct gn_hazard_vm *vm)

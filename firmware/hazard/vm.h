@@ -16,8 +16,8 @@
  *
  * Exhaustion is looked for over the last 4 minutes, hour and day, so that a fast leak is not
  * drowned in a long calm nor a slow one in noise; what is full soonest counts. It is believed
- * only as far ahead as four times the time that was seen: a start-up that fills memory for a
- * minute foretells no more than four.
+ * only as far ahead as four times the time that was seen, and only once that is half a minute: a
+ * start-up that fills memory for a minute foretells no more than four, a quick one nothing.
  *
  * Pure. Owner: the caller; plain data without pointers, so it is stored as it is. Times are
  * card time, which never goes back. */

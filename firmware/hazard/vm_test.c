@@ -99,6 +99,15 @@ static void a_short_rise_is_not_believed_for_long(void **state)
 	assert_int_equal(level(GN_SIGN_EXHAUSTION, 24 * HOUR), 0); /* 880 s would be left */
 }
 
+/* However near it seems. */
+static void a_quick_rise_foretells_nothing(void **state)
+{
+	use_memory(100 * MIB, 20 * MIB, 25);
+	assert_int_equal(level(GN_SIGN_EXHAUSTION, 24 * HOUR), 0); /* 21 s would be left */
+	use_memory(600 * MIB, 10 * MIB, 10);
+	assert_true(level(GN_SIGN_EXHAUSTION, 600 * S) > 0);
+}
+
 static void a_freed_leak_is_over(void **state)
 {
 	use_memory(300 * MIB, MIB / 4, 1200);
@@ -237,6 +246,7 @@ int main(void)
 	        cmocka_unit_test_setup(a_leak_is_foreseen_with_a_band, set_up),
 	        cmocka_unit_test_setup(noise_is_no_leak, set_up),
 	        cmocka_unit_test_setup(a_short_rise_is_not_believed_for_long, set_up),
+	        cmocka_unit_test_setup(a_quick_rise_foretells_nothing, set_up),
 	        cmocka_unit_test_setup(a_freed_leak_is_over, set_up),
 	        cmocka_unit_test_setup(full_is_full, set_up),
 	        cmocka_unit_test_setup(errors_add_up_and_fade, set_up),
