@@ -21,6 +21,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gnomond_test import BUILD, Failed, World, check  # noqa: E402
 
+USER = 64123  # of the console when root runs this test
 CONSOLE, CA = f"{BUILD}/bin/gnomon-console", f"{BUILD}/bin/gnomon-ca"
 FIRST, PASSWORD = "the first password", "a much better one"
 
@@ -28,9 +29,13 @@ FIRST, PASSWORD = "the first password", "a much better one"
 class ConsoleWorld(World):
     """A gnomond with a console before it."""
 
+    def write_config(self, mode, extra=""):
+        super().write_config(mode, f"{extra}\nlocal_group: '{USER}'")
+
     def __enter__(self):
         super().__enter__()
         d = self.dir
+        os.chmod(d, 0o711)  # the console's user passes through
         for command in (["init", f"{d}/ca"],
                         ["issue", f"{d}/ca", "cards", "card", "--san", "127.0.0.1"]):
             subprocess.run([CA, *command], check=True, capture_output=True)
@@ -45,7 +50,8 @@ listen: https://127.0.0.1:0
 tls: {{ca: {d}/ca/cards.pem, cert: {d}/ca/cards/card.pem, key: {d}/ca/cards/card.key}}
 control_url: ipc://{d}/g.ipc
 events_url: ipc://{d}/e.ipc
-accounts_file: {d}/accounts.json
+accounts_file: {d}/console/accounts.json
+user: "{USER}"
 web_dir: {d}/web
 metrics_token_file: {d}/token
 """)
@@ -136,10 +142,10 @@ def logins(world):
     check(expect(world.ask("GET", "/api/v1/vms", headers=bearer), 200)["vms"], "no VMs")
     expect(world.ask("DELETE", "/api/v1/session", headers=bearer), 204)
     expect(world.ask("GET", "/api/v1/vms", headers=bearer), 401)
-    with open(f"{world.dir}/accounts.json", encoding="utf-8") as file:
+    with open(f"{world.dir}/console/accounts.json", encoding="utf-8") as file:
         text = file.read()
     check(PASSWORD not in text and FIRST not in text, "a password is in the accounts file")
-    check(os.stat(f"{world.dir}/accounts.json").st_mode & 0o777 == 0o600, "accounts file is open")
+    check(os.stat(f"{world.dir}/console/accounts.json").st_mode & 0o777 == 0o600, "accounts file is open")
     check(PASSWORD not in world.log("console"), "a password is in the log")
 
 
@@ -376,15 +382,15 @@ def accounts_file(world):
     check("12 to 128" in world.account("add", "x", "viewer", password="a", code=1), "short password")
     check("account name" in world.account("add", "X Y", "viewer", password=FIRST, code=1), "name")
     check("no account" in world.account("remove", "nobody", code=1), "removed nobody")
-    with open(f"{world.dir}/accounts.json", "r+", encoding="utf-8") as file:
+    with open(f"{world.dir}/console/accounts.json", "r+", encoding="utf-8") as file:
         text = file.read()
         file.seek(0)
         file.truncate()
         file.write(text[:len(text) // 2])
     check("is damaged" in world.account("list", code=1), "a damaged file was taken")
-    with open(f"{world.dir}/accounts.json", encoding="utf-8") as file:
+    with open(f"{world.dir}/console/accounts.json", encoding="utf-8") as file:
         check(file.read() == text[:len(text) // 2], "the damaged file was changed")
-    with open(f"{world.dir}/accounts.json", "w", encoding="utf-8") as file:
+    with open(f"{world.dir}/console/accounts.json", "w", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -394,6 +400,34 @@ def read_all(sock):
         while chunk := sock.recv(65536):
             data += chunk
     return data
+
+
+def confinement(world):
+    """What the running process may not do any more; firmware/confine tries the acts themselves."""
+    pid = world.children["console"].pid
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        check(status["Seccomp"] == "2" and status["NoNewPrivs"] == "1",
+              f"thread {task} ({status['Name']}) is not confined: {status}")
+        if os.geteuid() == 0:
+            check(status["Uid"].split() == [str(USER)] * 4 and not status["Groups"].strip(),
+                  f"thread {task} is user {status['Uid']}, groups {status['Groups']}")
+        check(int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0,
+              f"thread {task} has capabilities: {status['CapPrm']}")
+    mode = os.stat(f"{world.dir}/g.ipc").st_mode & 0o777
+    check(mode == 0o660, f"gnomond's socket has mode {mode:o}")
+    check("runs as root" not in world.log("console"), "the console runs as root")
+    with open(f"{world.dir}/c.yaml", encoding="ascii") as file:
+        text = file.read()
+    for value, says in (("no-such-user", "useradd --system no-such-user"), ("root", "is root"),
+                        ("64124", f"chown -R 64124:64124 {world.dir}/console")):
+        with open(f"{world.dir}/other.yaml", "w", encoding="ascii") as file:
+            file.write(text.replace(f'"{USER}"', f'"{value}"'))
+        done = subprocess.run([CONSOLE, "--config", f"{world.dir}/other.yaml"], capture_output=True,
+                              text=True, check=False, timeout=60)
+        check(os.geteuid() or (done.returncode == 1 and says in done.stderr),
+              f"user {value}: {done.returncode} {done.stderr}")
 
 
 def hostile_requests(world):
@@ -490,7 +524,7 @@ def configuration(world):
 
 CASES = [pages, logins, forged_requests, roles, api, description, events, metrics, gnomond_away,
          console_killed, second_factor, lock_out, changed_accounts, accounts_file, hostile_requests, endless_headers,
-         slow_and_many, configuration]
+         slow_and_many, confinement, configuration]
 
 
 def main():

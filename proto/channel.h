@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <protobuf-c/protobuf-c.h>
 #include "firmware/core/status.h"
 
@@ -69,6 +70,10 @@ struct gn_channel_service {
 int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
                              const struct gn_channel_service *services, size_t n_services,
                              struct gn_channel_server **out, struct gn_status *status);
+/* Lets the members of a group connect to an ipc server: mode 0660. They are trusted as its owner
+ * is. */
+int gn_channel_server_share(struct gn_channel_server *server, gid_t group,
+                            struct gn_status *status);
 int gn_channel_server_fd(const struct gn_channel_server *server);
 void gn_channel_server_process(struct gn_channel_server *server);
 /* The port really bound, for urls with port 0; 0 for ipc. */
@@ -141,6 +146,8 @@ struct gn_channel_subscriber;
 
 int gn_channel_publisher_create(const char *url, const struct gn_channel_tls *tls,
                                 struct gn_channel_publisher **out, struct gn_status *status);
+int gn_channel_publisher_share(struct gn_channel_publisher *publisher, gid_t group,
+                               struct gn_status *status); /* as gn_channel_server_share() */
 /* Never waits: a slow subscriber loses messages, which their sequence shows. -EMSGSIZE above
  * GN_CHANNEL_MAX_SIZE, -ENOMEM. */
 int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic,

@@ -68,6 +68,17 @@ static int fail_open(const struct gn_channel_endpoint *endpoint, int error,
 	                     endpoint->url, nng_strerror(error));
 }
 
+/* nng cannot: it only sets a mode. 0 or a negative errno. */
+static int give_to_group(const struct gn_channel_endpoint *endpoint)
+{
+	const char *path = endpoint->url + strlen(GN_CHANNEL_IPC);
+	int64_t group = atomic_load(&endpoint->group);
+
+	if (!group || endpoint->config)
+		return 0;
+	return chown(path, (uid_t)-1, (gid_t)group) || chmod(path, 0660) ? -errno : 0;
+}
+
 static int start_listener(struct gn_channel_endpoint *endpoint)
 {
 	nng_listener listener;
@@ -84,11 +95,13 @@ static int start_listener(struct gn_channel_endpoint *endpoint)
 		rc = nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
 	if (!rc)
 		rc = nng_listener_start(listener, 0);
-	if (rc)
+	if (rc) {
 		nng_listener_close(listener);
-	else
-		atomic_store(&endpoint->nng_id, listener.id);
-	return rc;
+		return rc;
+	}
+	atomic_store(&endpoint->nng_id, listener.id);
+	give_to_group(endpoint); /* failed already when it was asked for, or not at all */
+	return 0;
 }
 
 static int start_dialer(struct gn_channel_endpoint *endpoint)
@@ -508,6 +521,20 @@ int gn_channel_endpoint_dial(struct gn_channel_endpoint *endpoint, nng_socket so
                              struct gn_status *status)
 {
 	return init(endpoint, false, socket, url, tls, status);
+}
+
+int gn_channel_endpoint_share(struct gn_channel_endpoint *endpoint, gid_t group,
+                              struct gn_status *status)
+{
+	int error;
+
+	atomic_store(&endpoint->group, (int64_t)group);
+	error = give_to_group(endpoint);
+	return error ? gn_status_set(status, gn_code_from_errno(-error),
+	                             "'%s' cannot be given to group %u: %s; it must be one that "
+	                             "this process is in",
+	                             endpoint->url, group, strerror(-error))
+	             : 0;
 }
 
 void gn_channel_endpoint_stop(struct gn_channel_endpoint *endpoint)

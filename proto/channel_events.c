@@ -56,6 +56,12 @@ uint16_t gn_channel_publisher_port(const struct gn_channel_publisher *publisher)
 	return gn_channel_endpoint_port(&publisher->endpoint);
 }
 
+int gn_channel_publisher_share(struct gn_channel_publisher *publisher, gid_t group,
+                               struct gn_status *status)
+{
+	return gn_channel_endpoint_share(&publisher->endpoint, group, status);
+}
+
 int gn_channel_publish(struct gn_channel_publisher *publisher, const char *topic,
                        const ProtobufCMessage *message)
 {

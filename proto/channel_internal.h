@@ -74,6 +74,7 @@ struct gn_channel_endpoint {
 	char url[GN_CHANNEL_URL_MAX + 1]; /* with the port really bound */
 	nng_socket socket;
 	bool listens;
+	_Atomic int64_t group;  /* of an ipc socket that a group may open; 0: its owner alone */
 	nng_tls_config *config; /* NULL for ipc */
 	/* Shared: written by nng's threads and the guard, read by the owner. */
 	_Atomic uint32_t nng_id; /* the listener or dialer; 0: closed, to be opened again */
@@ -109,6 +110,10 @@ int gn_channel_endpoint_dial(struct gn_channel_endpoint *endpoint, nng_socket so
 void gn_channel_endpoint_stop(struct gn_channel_endpoint *endpoint);
 /* Frees the rest; call after nng_close(), since pipes call back until then. */
 void gn_channel_endpoint_fini(struct gn_channel_endpoint *endpoint);
+
+/* Lets a group open an ipc listener's socket, also one that is made later. */
+int gn_channel_endpoint_share(struct gn_channel_endpoint *endpoint, gid_t group,
+                              struct gn_status *status);
 
 /* Of a listener: 0 for ipc. */
 uint16_t gn_channel_endpoint_port(const struct gn_channel_endpoint *endpoint);

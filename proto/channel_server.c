@@ -423,6 +423,11 @@ uint16_t gn_channel_server_port(const struct gn_channel_server *server)
 	return gn_channel_endpoint_port(&server->endpoint);
 }
 
+int gn_channel_server_share(struct gn_channel_server *server, gid_t group, struct gn_status *status)
+{
+	return gn_channel_endpoint_share(&server->endpoint, group, status);
+}
+
 static void answer_waiting(struct gn_channel_server *server)
 {
 	struct gn_status status;

@@ -154,6 +154,7 @@ static const cyaml_schema_field_t config_fields[] = {
         CYAML_FIELD_MAPPING("alerts", OPTIONAL, struct gn_config, alerts, alerts_fields),
         ENDPOINT("control", POINTER | OPTIONAL, control),
         ENDPOINT("events", POINTER | OPTIONAL, events),
+        NAME("local_group", POINTER | OPTIONAL, struct gn_config, local_group),
         ENDPOINT("control_local", POINTER | OPTIONAL, control_local),
         ENDPOINT("events_local", POINTER | OPTIONAL, events_local),
         ENDPOINT("dataplane", POINTER, dataplane),

@@ -93,7 +93,8 @@ struct gn_config {
 	char *state_dir;
 	char *run_dir;
 	char *pool_path;
-	char *user; /* to run as, when started by root; NULL: stay */
+	char *user;        /* to run as, when started by root; NULL: stay */
+	char *local_group; /* who may open control_local and events_local besides 'user', or NULL */
 	uint32_t period_ms;
 	uint32_t predict_period_ms;
 	uint32_t *horizons; /* in steps of predict_period_ms */

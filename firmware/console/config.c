@@ -26,6 +26,7 @@ static const cyaml_schema_field_t fields[] = {
         TEXT(gn_console_config, accounts_file, OPTIONAL),
         TEXT(gn_console_config, web_dir, OPTIONAL),
         TEXT(gn_console_config, metrics_token_file, OPTIONAL),
+        TEXT(gn_console_config, user, OPTIONAL),
         CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t schema = {

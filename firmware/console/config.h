@@ -10,7 +10,10 @@
  *   events_url: ipc:///run/gnomon/events.ipc
  *   accounts_file: /var/lib/gnomon/console/accounts.json
  *   web_dir: /usr/share/gnomon/console
- *   metrics_token_file: /etc/gnomon/metrics.token   lets Prometheus read /metrics; optional */
+ *   user: gnomon-console           name or number to become when root starts it; optional. It must
+ * be in gnomond's local_group, and own accounts_file's directory (which is made where it is
+ * missing) metrics_token_file: /etc/gnomon/metrics.token   lets Prometheus read /metrics; optional
+ */
 #ifndef GN_CONSOLE_CONFIG_H
 #define GN_CONSOLE_CONFIG_H
 
@@ -26,6 +29,7 @@ struct gn_console_config {
 	char *control_url, *events_url;
 	char *accounts_file, *web_dir;
 	char *metrics_token_file; /* or NULL */
+	char *user;               /* or NULL: stay */
 };
 
 /* 0 or a negative errno with a sentence that names the file. */

@@ -230,10 +230,6 @@ static int load(struct gn_console *console, struct gn_status *status)
 {
 	int error = gn_accounts_load(console->config->accounts_file, &console->accounts, status);
 
-	if (!error)
-		error = gn_assets_load(console->config->web_dir, &console->assets, status);
-	if (!error)
-		error = load_token(console, status);
 	console->description = gn_api_describe();
 	console->events = gn_events_create();
 	if (!error &&
@@ -297,18 +293,24 @@ static int watch(struct gn_console *console, struct gn_loop *loop)
 	return error;
 }
 
-int gn_console_create(const struct gn_console_config *config, struct gn_loop *loop,
-                      struct gn_console **out, struct gn_status *status)
+int gn_console_create(const struct gn_console_config *config, const struct gn_confine_user *user,
+                      struct gn_loop *loop, struct gn_console **out, struct gn_status *status)
 {
 	struct gn_console *console = gn_message_alloc(sizeof *console);
 	int error;
 
 	console->config = config;
-	error = load(console, status);
-	if (!error)
-		error = connect_gnomond(console, status);
+	error = load_token(console, status);
 	if (!error)
 		error = listen_for_clients(console, status);
+	if (!error)
+		error = gn_assets_load(config->web_dir, &console->assets, status);
+	if (!error && user) /* the token, the TLS key and the port were root's to open */
+		error = gn_confine_become(user, status);
+	if (!error)
+		error = load(console, status);
+	if (!error)
+		error = connect_gnomond(console, status);
 	if (!error && watch(console, loop))
 		error = gn_status_set(status, GN_RESOURCE_EXHAUSTED,
 		                      "the event loop takes no more");

@@ -15,15 +15,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "firmware/confine/confine.h"
 #include "firmware/console/config.h"
 #include "firmware/loop/loop.h"
 
 struct gn_console;
 
-/* Opens everything that needs the file system or a port, and watches it with 'loop', which is
- * borrowed and must end later. */
-int gn_console_create(const struct gn_console_config *config, struct gn_loop *loop,
-                      struct gn_console **out, struct gn_status *status);
+/* Opens everything that needs the file system or a port, becoming 'user' (NULL: nobody else) on the
+ * way, and watches it with 'loop', which is borrowed and must end later. */
+int gn_console_create(const struct gn_console_config *config, const struct gn_confine_user *user,
+                      struct gn_loop *loop, struct gn_console **out, struct gn_status *status);
 /* Before the loop. NULL is fine. */
 void gn_console_destroy(struct gn_console *console);
 

@@ -1,6 +1,8 @@
 /* main.c - gnomon-console: the operators' side over HTTPS, and the accounts of those who use it. */
 #include <errno.h>
 #include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -192,17 +194,35 @@ static int run_account(struct gn_accounts *accounts, char **words, int n)
 	return error ? 1 : 0;
 }
 
+/* Whom 'config' says to become; '*is_set' is false when nobody. */
+static int find_user(const struct gn_console_config *config, struct gn_confine_user *user,
+                     bool *is_set, struct gn_status *status)
+{
+	int error;
+
+	*is_set = config->user && !geteuid();
+	if (!*is_set)
+		return 0;
+	error = gn_confine_find_user(config->user, user, status);
+	return error ? error : gn_confine_prepare(config->accounts_file, user, status);
+}
+
 static int run_command(const struct gn_console_config *config, char **command)
 {
+	struct gn_confine_user user;
 	struct gn_accounts *accounts;
 	struct gn_status status;
+	bool is_set;
 	int n = 0, code;
 
 	if (strcmp(command[0], "account"))
 		return wrong("unknown command");
 	while (command[1 + n])
 		n++;
-	if (gn_accounts_load(config->accounts_file, &accounts, &status)) {
+	/* The file must be the service's own. */
+	if (find_user(config, &user, &is_set, &status) ||
+	    (is_set && gn_confine_become(&user, &status)) ||
+	    gn_accounts_load(config->accounts_file, &accounts, &status)) {
 		fprintf(stderr, PROCESS ": %s\n", status.message);
 		return 1;
 	}
@@ -214,6 +234,56 @@ static int run_command(const struct gn_console_config *config, char **command)
 /* ---- the service --------------------------------------------------------------------------------
  */
 
+static char *directory_of(const char *path, char copy[PATH_MAX])
+{
+	snprintf(copy, PATH_MAX, "%s", path);
+	return dirname(copy);
+}
+
+/* All that is opened from here on: our files, and what turns a host's name into an address. A
+ * kernel without Landlock leaves it at users and system calls. */
+static int confine_files(const struct gn_console_config *config, struct gn_status *status)
+{
+	char accounts[PATH_MAX];
+	const struct gn_confine_path paths[] = {
+	        {directory_of(config->accounts_file, accounts), true},
+	        {config->web_dir, false},
+	        {config->metrics_token_file ? config->metrics_token_file : config->web_dir, false},
+	        {config->tls ? config->tls->ca : config->web_dir, false},
+	        {config->tls ? config->tls->cert : config->web_dir, false},
+	        {config->tls ? config->tls->key : config->web_dir, false},
+	        {"/etc/hosts", false},
+	        {"/etc/nsswitch.conf", false},
+	        {"/etc/resolv.conf", false},
+	        {"/etc/gai.conf", false},
+	        {"/dev/urandom", false},
+	};
+	int error = gn_confine_files(paths, sizeof paths / sizeof paths[0], status);
+
+	if (error != -EOPNOTSUPP)
+		return error;
+	gn_log(GN_LOG_WARNING, "%s", status->message);
+	return 0;
+}
+
+static int open_confined(const struct gn_console_config *config, struct gn_loop *loop,
+                         struct gn_console **console, struct gn_status *status)
+{
+	struct gn_confine_user user;
+	bool is_set;
+	int error = find_user(config, &user, &is_set, status);
+
+	if (!error)
+		error = confine_files(config, status);
+	if (!error)
+		error = gn_console_create(config, is_set ? &user : NULL, loop, console, status);
+	if (!error)
+		error = gn_confine_calls(status);
+	if (!error && !geteuid())
+		gn_log(GN_LOG_WARNING, "runs as root: 'user' in the configuration changes that");
+	return error;
+}
+
 static int serve(const struct gn_console_config *config)
 {
 	struct gn_console *console = NULL;
@@ -224,7 +294,7 @@ static int serve(const struct gn_console_config *config)
 	signal(SIGPIPE, SIG_IGN);
 	if (gn_loop_create(&loop)) {
 		gn_log(GN_LOG_ERROR, "no event loop");
-	} else if (gn_console_create(config, loop, &console, &status)) {
+	} else if (open_confined(config, loop, &console, &status)) {
 		gn_log(GN_LOG_ERROR, "%s", status.message);
 	} else {
 		gn_log(GN_LOG_INFO, "serves %s, port %u", config->listen, gn_console_port(console));

@@ -1,6 +1,7 @@
 /* control.c - endpoints, the table of handlers, and what all handlers share (control.h). */
 #include "firmware/control/control.h"
 
+#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,38 @@ static const struct gn_channel_tls *tls_of(const struct gn_config_endpoint *e,
 	return tls;
 }
 
+/* A group's name or number; 0: none is configured. */
+static int find_group(const char *name, gid_t *out, struct gn_status *status)
+{
+	const struct group *entry;
+	char *end = NULL;
+
+	*out = name ? (gid_t)strtoul(name, &end, 10) : 0;
+	if (!name || (*out && !*end))
+		return 0;
+	entry = getgrnam(name);
+	if (!entry)
+		return gn_status_set(status, GN_NOT_FOUND,
+		                     "local_group '%s' does not exist: make it with 'groupadd "
+		                     "--system %s', or give a number",
+		                     name, name);
+	*out = entry->gr_gid;
+	return 0;
+}
+
+/* gnomon-console is another user's. */
+static int share_local(struct gn_control *control, struct gn_status *status)
+{
+	gid_t group;
+	int error = find_group(control->config->local_group, &group, status);
+
+	if (!error && group && control->servers[1])
+		error = gn_channel_server_share(control->servers[1], group, status);
+	if (!error && group && control->publishers[1])
+		error = gn_channel_publisher_share(control->publishers[1], group, status);
+	return error;
+}
+
 static int open_endpoints(struct gn_control *control, struct gn_status *status)
 {
 	const struct gn_config *c = control->config;
@@ -165,7 +198,7 @@ static int open_endpoints(struct gn_control *control, struct gn_status *status)
 				return error;
 		}
 	}
-	return 0;
+	return share_local(control, status);
 }
 
 static void check_table(void)

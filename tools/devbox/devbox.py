@@ -61,6 +61,9 @@ def port_or_free(wanted):
             return free_port()
 
 
+CONSOLE_USER = 64123  # nobody has this number: gnomon-console becomes it
+
+
 class Devbox:
     def __init__(self, build, directory, vms, gnomond=None, tap="gn-up0", usual_ports=False,
                  hugepages=True, console=False, say=lambda text: None, shim=None):
@@ -139,7 +142,7 @@ class Devbox:
         for name in os.listdir(self.dir):
             if name not in ("lock", "report.json"):
                 remove(self.path(name))
-        for name in ("log", "console", "vhost", "disks", "state", "agents"):
+        for name in ("log", "console", "vhost", "disks", "state", "agents", "accounts"):
             os.makedirs(self.path(name), exist_ok=True)
 
     def _pool(self):
@@ -235,6 +238,7 @@ class Devbox:
             "events": {"url": f"tls+tcp://127.0.0.1:{self.events_port}", "tls": card},
             "control_local": {"url": f"ipc://{self.path('gnomond.ipc')}"},
             "events_local": {"url": f"ipc://{self.path('events.ipc')}"},
+            **({"local_group": str(CONSOLE_USER)} if self._others_pass() else {}),
             "dataplane": {"url": f"ipc://{self.path('dataplane.ipc')}"},
             "samples": {"url": f"ipc://{self.path('samples.ipc')}"},
             "guests": {"url": f"ipc://{self.path('guests.ipc')}"},
@@ -258,13 +262,24 @@ class Devbox:
         self.gnomond.start().wait_until(lambda: listens(self.path("gnomond.ipc")), 20,
                                         "its control socket")
 
+    def _others_pass(self):
+        """Whether another user reaches what is below our directory (not below a private /root, say):
+        else the console stays root, with no files and system calls but its own."""
+        path = os.path.abspath(self.dir)
+        while os.stat(path).st_mode & 1 and path != "/":
+            path = os.path.dirname(path)
+        return path == "/"
+
     def _web(self):
         """The first account has a password of this run alone: it is printed once, kept nowhere, and
         good for one login, which has to change it."""
+        if self._others_pass():
+            os.chown(self.path("accounts"), CONSOLE_USER, CONSOLE_USER)
         self._write("gnomon-console", {
             "listen": f"https://127.0.0.1:{self.console_port}", "tls": self._tls("cards", "card", "cards"),
             "control_url": f"ipc://{self.path('gnomond.ipc')}", "events_url": f"ipc://{self.path('events.ipc')}",
-            "accounts_file": self.path("state", "accounts.json"), "web_dir": f"{self.build}/web",
+            "accounts_file": self.path("accounts", "accounts.json"),
+            **({"user": str(CONSOLE_USER)} if self._others_pass() else {}), "web_dir": f"{self.build}/web",
             "metrics_token_file": self.path("metrics.token")})
         with open(self.path("metrics.token"), "w", encoding="ascii", opener=private) as file:
             file.write(secrets.token_hex(32) + "\n")
