@@ -30,10 +30,11 @@
 
 #define EKU_SERVER 1u
 #define EKU_CLIENT 2u
+#define EKU_CODE   4u
 
-const char *const gn_ca_roots[GN_CA_N_ROOTS] = {"operators", "cards", "hosts"};
-static const unsigned root_usages[GN_CA_N_ROOTS] = {EKU_CLIENT, EKU_SERVER | EKU_CLIENT,
-                                                    EKU_SERVER};
+const char *const gn_ca_roots[GN_CA_N_ROOTS] = {"operators", "cards", "hosts", "updates"};
+static const unsigned root_usages[GN_CA_N_ROOTS] = {EKU_CLIENT, EKU_SERVER | EKU_CLIENT, EKU_SERVER,
+                                                    EKU_CODE};
 
 /* Everything one certificate needs; zeroed storage may be passed to session_fini(). */
 struct session {
@@ -165,6 +166,9 @@ static int set_usages(mbedtls_x509write_cert *cert, unsigned usages)
 	if (rc >= 0 && (usages & EKU_SERVER))
 		n += rc = mbedtls_asn1_write_oid(&p, der, MBEDTLS_OID_SERVER_AUTH,
 		                                 MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
+	if (rc >= 0 && (usages & EKU_CODE))
+		n += rc = mbedtls_asn1_write_oid(&p, der, MBEDTLS_OID_CODE_SIGNING,
+		                                 MBEDTLS_OID_SIZE(MBEDTLS_OID_CODE_SIGNING));
 	if (rc >= 0)
 		n += rc = mbedtls_asn1_write_len(&p, der, (size_t)n);
 	if (rc >= 0)
@@ -429,7 +433,7 @@ static int check_request(const struct gn_ca_request *request, struct gn_status *
 {
 	if (find_root(request->root) < 0)
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
-		                     "'%s' is not a root: use operators, cards or hosts",
+		                     "'%s' is not a root: use operators, cards, hosts or updates",
 		                     request->root);
 	if (!is_name(request->name, GN_CA_NAME_MAX))
 		return gn_status_set(

@@ -1,6 +1,6 @@
-/* ca.h - a small certificate authority for gnomon's three roots: 'operators' (gnomonctl,
- * consoles), 'cards' (gnomond) and 'hosts' (shims). Three, so that a shim's key can command
- * neither a card nor another shim (proto/channel.h).
+/* ca.h - a small certificate authority for gnomon's roots: 'operators' (gnomonctl, consoles),
+ * 'cards' (gnomond) and 'hosts' (shims): three, so that a shim's key can command neither a card
+ * nor another shim (proto/channel.h); and 'updates', who may sign what cards run.
  *
  * Files under 'dir' (mode 0700):
  *   ROOT.pem ROOT.key             the root and its key
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include "firmware/core/status.h"
 
-#define GN_CA_N_ROOTS  3
+#define GN_CA_N_ROOTS  4
 #define GN_CA_MAX_SANS 16
 #define GN_CA_MAX_DAYS 36500
 #define GN_CA_NAME_MAX 64
@@ -39,7 +39,8 @@ struct gn_ca_request {
 	bool if_missing;
 };
 
-/* Operators' certificates are for clients, hosts' for servers, cards' for both. 'made' says
+/* Operators' certificates are for clients, hosts' for servers, cards' for both, updates'
+ * for signing code. 'made' says
  * whether something was issued. -EEXIST, -ENOENT (no such root in 'dir'), -EINVAL, ... */
 int gn_ca_issue(const char *dir, const struct gn_ca_request *request, bool *made,
                 struct gn_status *status);
