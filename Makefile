@@ -24,6 +24,8 @@ CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fstack-protector-strong $(WARN)
 	-I. -I$(B)/gen -D_GNU_SOURCE -DGN_VERSION='"$(VERSION)"' -MMD -MP
 WERROR ?= -Werror
 VERSION := 0.1.0
+# Grows when a fault is mended that cards must not be brought back to; they refuse older images.
+SECURITY := 1
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 PURE_CFLAGS := $(if $(filter x86_64,$(ARCH)),-mgeneral-regs-only,-mgeneral-regs-only)
 

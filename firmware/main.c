@@ -54,7 +54,7 @@ struct gnomond {
 	struct gn_loop *loop;
 	struct gn_store *store;
 	struct gn_brain *brain;
-	struct gn_peer *shim, *dataplane;
+	struct gn_peer *shim, *dataplane, *updater; /* updater: NULL without one */
 	struct gn_executor *executor;
 	struct gn_view view;
 	struct gn_runner *runner;
@@ -151,6 +151,11 @@ static void on_dataplane(void *context)
 	gn_peer_process(((struct gnomond *)context)->dataplane);
 }
 
+static void on_updater(void *context)
+{
+	gn_peer_process(((struct gnomond *)context)->updater);
+}
+
 static void on_samples(void *context)
 {
 	gn_ingest_process(((struct gnomond *)context)->ingest);
@@ -167,6 +172,8 @@ static void on_quick_tick(void *context)
 
 	gn_peer_tick(g->shim);
 	gn_peer_tick(g->dataplane);
+	if (g->updater)
+		gn_peer_tick(g->updater);
 	gn_runner_tick(g->runner, gn_time_now());
 	gn_mover_tick(g->mover, gn_time_now());
 	gn_hooks_tick(g->hooks, gn_time_now().monotonic_us);
@@ -269,6 +276,9 @@ static int make_peers(struct gnomond *g, struct gn_status *status)
 	if (!error)
 		error = gn_peer_create("dataplane", g->config->dataplane->url, NULL,
 		                       &gnomon__v1__dataplane__descriptor, &g->dataplane, status);
+	if (!error && g->config->updater)
+		error = gn_peer_create("updater", g->config->updater->url, NULL,
+		                       &gnomon__v1__updater__descriptor, &g->updater, status);
 	return error;
 }
 
@@ -338,7 +348,7 @@ static int make_service(struct gnomond *g, struct gn_status *status)
 	const struct gn_ingest_hooks hooks = {.context = g, .listed = on_listed};
 	const struct gn_control_parts parts = {g->brain,     g->runner, g->shadows, g->snapshots,
 	                                       g->reconcile, &g->view,  g->shim,    g->dataplane,
-	                                       g->alerts,    g->mover,  g->audit};
+	                                       g->updater,   g->alerts, g->mover,   g->audit};
 	const struct gn_config *c = g->config;
 	int error = gn_ingest_create(g->brain, g->shim, g->dataplane, &g->view, c->samples->url,
 	                             c->guests ? c->guests->url : NULL, &hooks, &g->ingest, status);
@@ -357,6 +367,8 @@ static int watch_all(struct gnomond *g)
 	error = gn_loop_watch(g->loop, gn_peer_fd(g->shim), on_shim, g);
 	if (!error)
 		error = gn_loop_watch(g->loop, gn_peer_fd(g->dataplane), on_dataplane, g);
+	if (!error && g->updater)
+		error = gn_loop_watch(g->loop, gn_peer_fd(g->updater), on_updater, g);
 	for (i = 0; i < n_samples && error >= 0; i++)
 		error = gn_loop_watch(g->loop, sample_fds[i], on_samples, g);
 	for (i = 0; i < n && error >= 0; i++)
@@ -404,6 +416,7 @@ static void unmake_all(struct gnomond *g)
 		gn_mover_close(g->mover);
 	gn_peer_destroy(g->shim);
 	gn_peer_destroy(g->dataplane);
+	gn_peer_destroy(g->updater);
 	gn_control_destroy(g->control);
 	gn_ingest_destroy(g->ingest);
 	gn_reconcile_destroy(g->reconcile);

@@ -160,6 +160,7 @@ static const cyaml_schema_field_t config_fields[] = {
         ENDPOINT("dataplane", POINTER, dataplane),
         ENDPOINT("samples", POINTER, samples),
         ENDPOINT("guests", POINTER | OPTIONAL, guests),
+        ENDPOINT("updater", POINTER | OPTIONAL, updater),
         ENDPOINT("shim", POINTER, shim),
         CYAML_FIELD_MAPPING_PTR("policy", POINTER | OPTIONAL, struct gn_config, policy,
                                 policy_fields),
@@ -288,6 +289,7 @@ static int check_endpoints(const struct gn_config *c, struct gn_status *status)
 	    check_endpoint(c->dataplane, "dataplane", true, true, status) ||
 	    check_endpoint(c->samples, "samples", true, true, status) ||
 	    check_endpoint(c->guests, "guests", true, true, status) ||
+	    check_endpoint(c->updater, "updater", true, true, status) ||
 	    check_endpoint(c->shim, "shim", false, true, status))
 		return -EINVAL;
 	if (!c->control && !c->control_local)

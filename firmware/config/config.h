@@ -113,7 +113,8 @@ struct gn_config {
 	struct gn_config_endpoint *events_local;  /* ipc */
 	struct gn_config_endpoint *dataplane;
 	struct gn_config_endpoint *samples;
-	struct gn_config_endpoint *guests; /* NULL: guests are not looked into */
+	struct gn_config_endpoint *guests;  /* NULL: guests are not looked into */
+	struct gn_config_endpoint *updater; /* NULL: the card's image cannot be updated */
 	struct gn_config_endpoint *shim;
 	struct gn_config_policy *policy; /* of VMs that have none of their own; NULL: built in */
 	struct gn_config_vm *vms;

@@ -14,10 +14,12 @@
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-/* Verbs that only tell; everything else is written down. */
+/* Verbs that only tell; everything else is written down. The pieces of an image are not: that an
+ * update was begun and ended is. */
 static bool only_reads(const char *method)
 {
-	static const char *const verbs[] = {"Get", "List", "ExportHistory", "ExportVmState"};
+	static const char *const verbs[] = {"Get", "List", "ExportHistory", "ExportVmState",
+	                                    "WriteUpdate"};
 
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		if (!strncmp(method, verbs[i], strlen(verbs[i])))

@@ -64,7 +64,14 @@
 	X(ListNbdExports, gn_control_list_nbd_exports)                                             \
 	X(CreateVolume, gn_control_create_volume)                                                  \
 	X(ResizeVolume, gn_control_resize_volume)                                                  \
-	X(DeleteVolume, gn_control_delete_volume)
+	X(DeleteVolume, gn_control_delete_volume)                                                  \
+	X(BeginUpdate, gn_control_begin_update)                                                    \
+	X(WriteUpdate, gn_control_write_update)                                                    \
+	X(FinishUpdate, gn_control_finish_update)                                                  \
+	X(GetUpdateStatus, gn_control_get_update_status)                                           \
+	X(RollbackUpdate, gn_control_rollback_update)                                              \
+	X(RestartCard, gn_control_restart_card)                                                    \
+	X(ListUpdateHistory, gn_control_list_update_history)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

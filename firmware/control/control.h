@@ -28,6 +28,7 @@ struct gn_control_parts {
 	struct gn_view *view;
 	struct gn_peer *shim;
 	struct gn_peer *dataplane;
+	struct gn_peer *updater; /* NULL: the card has none */
 	struct gn_alerts *alerts;
 	struct gn_mover *mover;
 	struct gn_audit_log *audit;

@@ -41,6 +41,10 @@ gn_channel_handler gn_control_create_nbd_export, gn_control_delete_nbd_export,
         gn_control_list_nbd_exports;
 /* volumes.c */
 gn_channel_handler gn_control_create_volume, gn_control_resize_volume, gn_control_delete_volume;
+/* updates.c */
+gn_channel_handler gn_control_begin_update, gn_control_write_update, gn_control_finish_update,
+        gn_control_get_update_status, gn_control_rollback_update, gn_control_restart_card,
+        gn_control_list_update_history;
 /* plans.c */
 gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
         gn_control_reject_plan;

@@ -91,6 +91,7 @@ static void read_command_line(struct gn_boot *boot)
 	take(line, "gn.net=", boot->net, sizeof boot->net);
 	take(line, "gn.data=", boot->data, sizeof boot->data);
 	take(line, "gn.slot=", boot->slot, sizeof boot->slot);
+	take(line, "gn.state=", boot->state, sizeof boot->state);
 }
 
 /* ---- modules, pages, network
@@ -183,12 +184,72 @@ static void set_up_ports(const char *management)
 /* ---- data
  * ------------------------------------------------------------------------------------------ */
 
+/* "PARTNAME=gn-slot-a" and "DEVNAME=vda2" of a block device. */
+static void link_partition(const char *device)
+{
+	char path[300], line[128], name[64] = "", node[64] = "", target[80];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/sys/class/block/%s/uevent", device);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof line, file)) {
+		sscanf(line, "PARTNAME=gn-%63s", name);
+		sscanf(line, "DEVNAME=%63s", node);
+	}
+	if (file)
+		fclose(file);
+	if (!name[0] || !node[0] || strchr(name, '/'))
+		return;
+	snprintf(path, sizeof path, "/dev/gn/%s", name);
+	snprintf(target, sizeof target, "../%s", node);
+	if (symlink(target, path))
+		complain(path, strerror(errno));
+}
+
+static void link_partitions(void)
+{
+	struct dirent **entries;
+	int n = scandir("/sys/class/block", &entries, NULL, alphasort);
+
+	mkdir("/dev/gn", 0755);
+	for (int i = 0; i < n; i++) {
+		if (entries[i]->d_name[0] != '.')
+			link_partition(entries[i]->d_name);
+		free(entries[i]);
+	}
+	if (n >= 0)
+		free(entries);
+}
+
+/* The updater writes the boot loader's environment there. */
+static void mount_esp(const struct gn_boot *boot)
+{
+	FILE *file;
+
+	if (access("/dev/gn/esp", F_OK))
+		return; /* started by a kernel and an initrd alone */
+	if (mount("/dev/gn/esp", "/boot", "vfat", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME,
+	          "umask=0077,codepage=437,iocharset=ascii")) {
+		complain("/dev/gn/esp", strerror(errno));
+		return;
+	}
+	file = fopen("/run/gnomon/slot", "we");
+	if (file) {
+		fprintf(file, "%s\n", boot->slot);
+		fclose(file);
+	}
+}
+
 static void find_data(struct gn_boot *boot)
 {
 	FILE *found;
 
 	if (boot->data[0])
 		return;
+	if (!access("/dev/gn/data", F_OK)) {
+		snprintf(boot->data, sizeof boot->data, "/dev/gn/data");
+		return;
+	}
 	found = popen(BUSYBOX " findfs LABEL=gn-data 2>/dev/null", "re");
 	if (found && fgets(boot->data, sizeof boot->data, found))
 		boot->data[strcspn(boot->data, "\n")] = '\0';
@@ -234,6 +295,8 @@ void gn_boot(struct gn_boot *boot)
 	for_words("/etc/gnomon/hugepages", reserve_pages);
 	set_up_network(boot->net);
 	set_up_ports(boot->net); /* only the interface's name is left there */
+	link_partitions();
+	mount_esp(boot);
 	mount_data(boot);
 	take_site_files();
 }

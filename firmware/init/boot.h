@@ -11,12 +11,16 @@
 /* From the kernel's command line:
  *   gn.net=eth0,192.0.2.7/24[,192.0.2.1]   an interface, its address, a gateway; "dhcp" for the
  *                                          address asks the network
- *   gn.data=/dev/vdb                       the data partition; else the one labelled gn-data
- *   gn.slot=a                              which slot was booted */
+ *   gn.data=/dev/vdb                       the data partition; else the one named or labelled
+ * gn-data gn.slot=a gn.state=trial               which slot was booted, and what it was then
+ *
+ * Partitions whose GPT names begin with "gn-" are linked in /dev/gn; gn-esp is mounted on /boot,
+ * and /run/gnomon/slot then says which slot runs. */
 struct gn_boot {
 	char net[128];
 	char data[64];
 	char slot[8];
+	char state[16];
 	bool has_data; /* /data is a disk; else it is forgotten at the next boot */
 };
 

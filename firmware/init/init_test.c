@@ -73,7 +73,7 @@ static void test_fed_only_while_loops_grow(void **state)
 {
 	struct gn_vitality vitality;
 
-	gn_vitality_init(&vitality, 10 * S);
+	gn_vitality_init(&vitality, false, 10 * S);
 	for (uint64_t second = 11; second < 100; second++) {
 		gn_vitality_observe(&vitality, second * 1000, second * S);
 		assert_true(gn_vitality_may_feed(&vitality, second * S));
@@ -87,7 +87,7 @@ static void test_a_start_has_more_time(void **state)
 {
 	struct gn_vitality vitality;
 
-	gn_vitality_init(&vitality, S);
+	gn_vitality_init(&vitality, false, S);
 	gn_vitality_observe(&vitality, 0, 2 * S); /* up, but has not turned once */
 	assert_true(gn_vitality_may_feed(&vitality, S + GN_VITALITY_START_US - 1));
 	assert_false(gn_vitality_may_feed(&vitality, S + GN_VITALITY_START_US));
@@ -97,10 +97,27 @@ static void test_a_restart_is_progress(void **state)
 {
 	struct gn_vitality vitality;
 
-	gn_vitality_init(&vitality, 0);
+	gn_vitality_init(&vitality, false, 0);
 	gn_vitality_observe(&vitality, 1000000, S);
 	gn_vitality_observe(&vitality, 5, 20 * S);
 	assert_true(gn_vitality_may_feed(&vitality, 20 * S + GN_VITALITY_PATIENCE_US - 1));
+}
+
+static void test_a_trial_has_its_time(void **state)
+{
+	struct gn_vitality vitality;
+	uint64_t now = 0;
+
+	gn_vitality_init(&vitality, true, now);
+	for (; now < GN_VITALITY_TRIAL_US; now += S) {
+		gn_vitality_observe(&vitality, now + 1, now);
+		assert_true(gn_vitality_may_feed(&vitality, now));
+	}
+	gn_vitality_observe(&vitality, now + 1, now);
+	assert_true(gn_vitality_trial_failed(&vitality, now));
+	assert_false(gn_vitality_may_feed(&vitality, now)); /* however well the dataplane does */
+	gn_vitality_good(&vitality);
+	assert_true(gn_vitality_may_feed(&vitality, now));
 }
 
 int main(void)
@@ -113,6 +130,7 @@ int main(void)
 	        cmocka_unit_test(test_fed_only_while_loops_grow),
 	        cmocka_unit_test(test_a_start_has_more_time),
 	        cmocka_unit_test(test_a_restart_is_progress),
+	        cmocka_unit_test(test_a_trial_has_its_time),
 	};
 
 	return cmocka_run_group_tests_name("init", tests, NULL, NULL);

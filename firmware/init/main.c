@@ -128,6 +128,12 @@ static void tick(struct init *init)
 		return;
 	init->ticked_us = now_us;
 	gn_progress_ask(init->progress);
+	if (init->vitality.on_trial && !access("/run/gnomon/good", F_OK))
+		gn_vitality_good(&init->vitality);
+	if (gn_vitality_trial_failed(&init->vitality, now_us)) {
+		dprintf(STDERR_FILENO, "init: nobody says that this slot is good; restarting\n");
+		init->reboot = RB_AUTOBOOT;
+	}
 	if (init->watchdog >= 0 && gn_vitality_may_feed(&init->vitality, now_us) &&
 	    write(init->watchdog, "\n", 1) < 0)
 		dprintf(STDERR_FILENO, "init: the watchdog cannot be fed: %s\n", strerror(errno));
@@ -196,6 +202,7 @@ static void go_down(struct init *init)
 	kill(-1, SIGKILL);
 	sync();
 	umount2("/data", 0);
+	umount2("/boot", 0);
 	mount(NULL, "/data", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	sync();
 	/* The watchdog stays open: it resets a card that hangs here. */
@@ -214,7 +221,8 @@ int main(void)
 	gn_boot(&init.boot);
 	init.signals = open_signals();
 	init.watchdog = open_watchdog();
-	gn_vitality_init(&init.vitality, gn_clock_monotonic_us());
+	gn_vitality_init(&init.vitality, !strcmp(init.boot.state, "trial"),
+	                 gn_clock_monotonic_us());
 	if (gn_progress_create("ipc:///run/gnomon/dataplane.ipc", on_loops, &init, &init.progress))
 		dprintf(STDERR_FILENO, "init: the dataplane cannot be watched: no memory\n");
 	if (gn_services_load("/etc/gnomon/services", &init.services, gn_clock_monotonic_us(),

@@ -33,6 +33,7 @@ static void get_status(void *context, struct gn_channel_call *call, const Protob
 
 	status.started_us = d->started_us;
 	status.workers = 1;
+	status.loops = gn_clock_monotonic_us();
 	gn_channel_reply(call, &status.base);
 }
 

@@ -257,6 +257,20 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl export list\n"},
         {"export", "delete", gn_ctl_export_delete, "EXPORT", "",
          "end an export and cut its clients off", "  gnomonctl export delete web-1-vda\n"},
+        {"update", "status", gn_ctl_update_status, "", "", "the card's slots and their health",
+         "  gnomonctl update status\n"},
+        {"update", "install", gn_ctl_update_install, "FILE [--restart] [--force]",
+         "--restart --force", "a new image into the slot that does not run",
+         "  --restart   then restart the card, which tries the slot\n"
+         "  --force     even while a shadow is in use, moved to or rehearsed\n\n"
+         "The card checks signature, board, security version and date before it writes, and reads\n"
+         "back what it wrote. A slot that is not good in three boots gives way to the old one.\n"
+         "Interrupted, the same command goes on where it stopped.\n\n"
+         "  gnomonctl update install gnomon-0.2.0.update --restart\n"},
+        {"update", "rollback", gn_ctl_update_rollback, "[--restart] [--force]", "--restart --force",
+         "boot the other slot again, if it is good", "  gnomonctl update rollback --restart\n"},
+        {"update", "history", gn_ctl_update_history, "", "", "what became of updates, and why",
+         "  gnomonctl update history\n"},
         {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",
          "  gnomonctl mirror show web-1\n"},
         {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",

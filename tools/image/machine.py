@@ -7,10 +7,14 @@ import signal
 import subprocess
 import time
 
+import disk
+
+REPOSITORY = os.path.normpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 ADDRESS = "10.0.2.15"
 HOST = "10.0.2.2"  # this machine, seen from the card
 PORTS = {"control": 7443, "events": 7444, "console": 8443, "nbd": 10809}
 DATA_MIB = 64
+FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 
 
 class Failed(Exception):
@@ -25,11 +29,14 @@ def run(*command):
 
 
 class Card:
-    def __init__(self, build, directory, board="qemu-virt", ports=None, links=("user,restrict=on",), disks=None, site=None):
+    def __init__(self, build, directory, board="qemu-virt", ports=None, links=("user,restrict=on",), disks=None, site=None,
+                 slots=None, environment=None):
         """'ports': which ports of 127.0.0.1 lead to the card's, by the names of PORTS. 'links': QEMU
         netdevs without ids, one for each of the dataplane's interfaces eth1, eth2 ... 'disks': VMs'
         disks that its data partition has from the start, name to MiB. 'site': configuration files of
-        this site instead of the image's, name to content."""
+        this site instead of the image's, name to content. 'slots': what slots A and B hold (B's may be
+        None); the card then boots from a whole disk, as a real one does, with that boot 'environment'
+        (disk.environment_of)."""
         self.build, self.directory = os.path.abspath(build), os.path.abspath(directory)
         self.image = f"{self.build}/image/{board}"
         self.ports, self.links = ports or dict(PORTS), links
@@ -37,6 +44,7 @@ class Card:
         self.ca, self.disk = f"{self.directory}/ca", f"{self.directory}/data.ext4"
         self.console = f"{self.directory}/console.log"
         self.qemu = None
+        self.slots, self.environment = slots, environment
 
     def make_identity(self):
         """A demo CA; the card's certificate names it as this machine reaches it."""
@@ -57,6 +65,8 @@ class Card:
         os.makedirs(f"{tree}/identity", mode=0o700)
         for name in ("operators.pem", "cards.pem", "hosts.pem", "cards/card.pem", "cards/card.key"):
             shutil.copy2(f"{self.ca}/{name}", f"{tree}/identity/{os.path.basename(name)}")
+        signing = f"{self.build}/image/signing/updates.pem"  # whom 'make image' signs for
+        shutil.copy2(signing if os.path.exists(signing) else f"{self.ca}/updates.pem", f"{tree}/identity/updates.pem")
         os.makedirs(f"{tree}/volumes")
         for name, mib in self.disks.items():
             with open(f"{tree}/volumes/{name}", "wb") as file:
@@ -71,6 +81,25 @@ class Card:
         os.replace(f"{self.disk}.new", self.disk)
         shutil.rmtree(tree)
 
+    def make_disk(self):
+        """The disk with its slots, and the data partition in it."""
+        self.make_data()
+        if not os.path.exists(f"{self.directory}/disk.img"):
+            disk.build(f"{self.directory}/disk.img", f"{self.directory}/work", f"{self.build}/image/root",
+                       f"{REPOSITORY}/board/qemu-virt", self.slots, self.environment, data=self.disk,
+                       site=self.arguments())
+
+    def arguments(self):
+        return f"gn.net=eth0,{ADDRESS}/24,{HOST}"
+
+    def boots(self):
+        """QEMU's words for where it boots from."""
+        if self.slots:
+            return ["-bios", FIRMWARE, "-drive", f"file={self.directory}/disk.img,if=none,id=data,format=raw"]
+        return ["-no-reboot", "-kernel", f"{self.image}/Image", "-initrd", f"{self.image}/initramfs.zst",
+                "-append", f"console=ttyAMA0 quiet panic=1 {self.arguments()} gn.slot=a",
+                "-drive", f"file={self.disk},if=none,id=data,format=raw"]
+
     def command(self):
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{ADDRESS}:{PORTS[name]}"
                            for name, here in self.ports.items())
@@ -78,11 +107,8 @@ class Card:
                  for word in ("-netdev", link.replace(",", f",id=d{i},", 1),
                               "-device", f"virtio-net-pci,netdev=d{i},mac=52:54:00:77:01:{i:02x}")]
         return ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-smp", "2",
-                "-m", "1024", "-nographic", "-no-reboot",
-                "-kernel", f"{self.image}/Image", "-initrd", f"{self.image}/initramfs.zst",
-                "-append", f"console=ttyAMA0 quiet panic=1 gn.net=eth0,{ADDRESS}/24,{HOST} gn.slot=a",
+                "-m", "1024", "-nographic", *self.boots(),
                 "-netdev", f"user,id=m{forwards}", "-device", "virtio-net-pci,netdev=m", *links,
-                "-drive", f"file={self.disk},if=none,id=data,format=raw",
                 "-device", "virtio-blk-pci,drive=data", "-device", "i6300esb", "-action", "watchdog=reset"]
 
     def start(self, output=None):
@@ -90,7 +116,10 @@ class Card:
         if not os.path.exists(f"{self.image}/initramfs.zst"):
             raise Failed(f"{self.image} has no image: 'make image' makes it")
         os.makedirs(self.directory, exist_ok=True)
-        self.make_data()
+        if self.slots:
+            self.make_disk()
+        else:
+            self.make_data()
         with open(self.console, "ab") as log:
             self.qemu = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=output or log,
                                          stderr=subprocess.STDOUT)

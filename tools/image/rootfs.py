@@ -7,7 +7,8 @@ import subprocess
 
 from sysroot import Failed, run
 
-PROGRAMS = ["gnomon-dataplane", "gnomond", "gnomon-introspect", "gnomon-console", "gnomonctl"]
+PROGRAMS = ["gnomon-dataplane", "gnomond", "gnomon-introspect", "gnomon-console", "gnomonctl",
+            "gnomon-updater"]
 INIT = "gnomon-init"
 LIBRARIES = "usr/lib/aarch64-linux-gnu"
 DRIVER_FOLDER = f"{LIBRARIES}/dpdk/pmds-23.0"
@@ -31,7 +32,7 @@ class Tree:
         self.directory, self.sysroot, self.programs = directory, sysroot, programs
         self.asked = set()
         shutil.rmtree(directory, ignore_errors=True)
-        for part in ("usr/bin", LIBRARIES, "etc/gnomon", "proc", "sys", "dev", "run", "tmp", "data"):
+        for part in ("usr/bin", LIBRARIES, "etc/gnomon", "proc", "sys", "dev", "run", "tmp", "data", "boot"):
             os.makedirs(f"{directory}/{part}")
         for part in ("bin", "lib", "sbin"):
             os.makedirs(f"{directory}/usr/{part}", exist_ok=True)
@@ -155,8 +156,8 @@ def words_of(path):
         return [word for line in file for word in line.split("#")[0].split()]
 
 
-def build(target, sysroot, programs, board, drivers=()):
-    """Writes 'target'/initramfs.zst and 'target'/Image."""
+def build(target, sysroot, programs, board, release, drivers=()):
+    """Writes 'target'/initramfs.zst and 'target'/Image. 'release': (version, security version)."""
     os.makedirs(target, exist_ok=True)
     tree = Tree(f"{target}/rootfs", sysroot, programs)
     tree.add_programs()
@@ -164,6 +165,8 @@ def build(target, sysroot, programs, board, drivers=()):
     tree.add_drivers(drivers)
     tree.add_files(f"{board}/rootfs")
     tree.add(f"{board}/board.yaml", "etc/gnomon/board.yaml")
+    with open(tree.path("etc/gnomon/release"), "w", encoding="ascii") as file:
+        file.write("{} {}\n".format(*release))
     kernel = tree.add_modules(words_of(f"{board}/rootfs/etc/gnomon/modules"))
     tree.archive(f"{target}/initramfs.zst")
     shutil.copyfile(f"{sysroot}/boot/vmlinuz-{kernel}", f"{target}/Image")
