@@ -208,20 +208,21 @@ void gn_blk_stats_diff(const struct gn_blk_stats *now, const struct gn_blk_stats
 /* ---- clone ------------------------------------------------------------------- */
 
 /* Copies the volume's content as of one instant into the new file 'target_path', on a
- * thread of its own: by reflink where the file system has it, else sparsely, while writes
- * wait in their rings (reads go on). The VM comes first: a copy that takes longer than
- * clone_hold_ms is given up (-ETIME). One at a time per device. */
+ * thread of its own: by reflink where the file system has it, else sparsely. The VM writes on
+ * meanwhile; only while the last bit is copied do writes wait in their rings (reads go on). The
+ * VM comes first: a copy for which they would wait longer than clone_hold_ms is given up (-ETIME).
+ * One at a time per device. */
 struct gn_blk_clone_result {
 	uint64_t wall_us; /* the instant */
+	uint64_t held_us; /* how long writes were held back for it */
 	bool reflink;
 	uint64_t size_bytes;
 };
 
 struct gn_blk_clone;
 /* The same of the volume's shadow, at a consistent point: the volume notices nothing. While the
- * shadow is resynchronised the point that is kept for that time is copied; without reflink, with
- * the shadow's writes held back (clone_hold_ms). -EAGAIN: there is no such point now;
- * -ENOENT: no shadow. 'wall_us' is when the content was the volume's. */
+ * shadow is resynchronised the point that is kept for that time is copied. -EAGAIN: there is no
+ * such point now; -ENOENT: no shadow. 'wall_us' is when the content was the volume's. */
 int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
                        struct gn_status *status);
 /* The same of a file that nobody writes, such as a snapshot; as large as the volume. */

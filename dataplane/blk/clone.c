@@ -1,26 +1,31 @@
 /* clone.c - a volume's content as of one instant, in a new file.
  *
- * A thread of its own does it: it has the lcore hold back new writes, waits until those in
- * the store have ended (the instant), copies, and lets the writes go. With reflink the hold
- * lasts for one ioctl. The copy becomes visible under its name only when it is complete: until then
- * it has no name at all (O_TMPFILE), or is removed on failure. Success is told when it is durable.
- */
+ * A thread of its own does it. It copies everything while the VM goes on writing, then what was
+ * written meanwhile (volume/changes.h), and so on. When little is left it has the lcore hold back
+ * new writes, waits until those in the store have ended (the instant), copies the rest, and lets
+ * the writes go. Even with reflink all at once would not do: a disk that was written at random has
+ * hundreds of thousands of extents, and that ioctl then takes seconds. The copy becomes visible
+ * under its name only when it is complete: until then it has no name at all (O_TMPFILE), or is
+ * removed on failure. Success is told when it is durable. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <libgen.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "dataplane/blk/device.h"
+#include "dataplane/volume/filecopy.h"
 #include "firmware/core/clock.h"
 
-#define CHUNK_SIZE (8u << 20) /* copied between two looks at 'cancelled' */
+#define FEW_GRANULES  64u /* take a millisecond or two */
+#define MAX_PASSES    16u
+#define MAX_TRIES     16u
+#define LEAST_GRANULE 4096u
+#define MOST_GRANULE  65536u
 
 struct gn_blk_clone {
 	struct gn_blk *blk;
@@ -29,6 +34,11 @@ struct gn_blk_clone {
 	char *target;
 	int source; /* of its own, not O_DIRECT: holes and page cache need no alignment */
 	int copy;
+	struct gn_filecopy files;
+	struct gn_volume *store;      /* that has 'source'; NULL: nobody writes it */
+	struct gn_changes changes[2]; /* of it, since they were taken last: in turn */
+	struct gn_changes *noted;     /* the one that the lcore has */
+	uint64_t n_noted;
 	sem_t drained;
 	_Atomic bool cancelled;
 	uint64_t until_us; /* monotonic: writes have been held for long enough */
@@ -47,7 +57,135 @@ static int fail(struct gn_blk_clone *clone, int error, const char *what)
 	return error;
 }
 
-/* ---- holding writes ---------------------------------------------------------- */
+/* ---- what changes meanwhile --------------------------------------------------- */
+
+static int go_on(void *context)
+{
+	const struct gn_blk_clone *clone = context;
+
+	if (clone->cancelled)
+		return -ECANCELED;
+	return gn_clock_monotonic_us() > clone->until_us ? -ETIME : 0;
+}
+
+static void call_note(void *arg)
+{
+	struct gn_blk_clone *clone = arg;
+
+	clone->store->changes = clone->noted;
+}
+
+static void call_count(void *arg)
+{
+	struct gn_blk_clone *clone = arg;
+
+	clone->n_noted = clone->noted->n_set;
+}
+
+/* What was noted so far is the thread's from here on, and the other set takes what comes. */
+static struct gn_changes *take_noted(struct gn_blk_clone *clone)
+{
+	struct gn_changes *taken = clone->noted;
+
+	clone->noted = taken == &clone->changes[0] ? &clone->changes[1] : &clone->changes[0];
+	gn_worker_call(clone->blk->worker, call_note, clone);
+	return taken;
+}
+
+/* All holes. */
+static int size_copy(struct gn_blk_clone *clone)
+{
+	if (ftruncate(clone->copy, 0) != 0 ||
+	    ftruncate(clone->copy, (off_t)clone->blk->limits.capacity_bytes) != 0)
+		return fail(clone, -errno, "sizing the copy");
+	return 0;
+}
+
+static int begin_noting(struct gn_blk_clone *clone)
+{
+	const uint64_t size = clone->blk->limits.capacity_bytes;
+	uint64_t least = LEAST_GRANULE, granule;
+	struct stat st;
+
+	if (fstat(clone->source, &st) == 0 && S_ISREG(st.st_mode))
+		while (least < (uint64_t)st.st_blksize && least < MOST_GRANULE)
+			least *= 2;
+	granule = gn_changes_granule(size, least);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t n = (size + granule - 1) / granule;
+		uint64_t *bits = calloc(GN_CHANGES_WORDS(n), sizeof *bits);
+
+		clone->changes[i] = (struct gn_changes){bits, n, 0, granule, size};
+		if (!bits)
+			return -ENOMEM;
+	}
+	clone->noted = &clone->changes[0];
+	gn_worker_call(clone->blk->worker, call_note, clone);
+	clone->files.from = clone->source;
+	return size_copy(clone);
+}
+
+static void end_noting(struct gn_blk_clone *clone)
+{
+	clone->noted = NULL;
+	gn_worker_call(clone->blk->worker, call_note, clone);
+}
+
+/* ---- copying ----------------------------------------------------------------- */
+
+static int copy_all(struct gn_blk_clone *clone)
+{
+	int err = size_copy(clone);
+
+	clone->files.from = clone->source;
+	clone->files.is_fresh = true;
+	return err ? err : gn_filecopy(&clone->files, 0, clone->blk->limits.capacity_bytes);
+}
+
+static int copy_changes(struct gn_blk_clone *clone, struct gn_changes *changes)
+{
+	uint64_t cursor = 0, offset, length;
+	int err = 0;
+
+	clone->files.is_fresh = false;
+	while (!err && gn_changes_take(changes, &cursor, &offset, &length))
+		err = gn_filecopy(&clone->files, offset, length);
+	return err;
+}
+
+/* Copies all of it, then what changed meanwhile, until that is little or does not become less.
+ * Nobody waits for this. Sharing blocks is done once: each step waits for the file's writes in
+ * flight, so what is left is shared ten times faster while there are none. */
+static int copy_ahead(struct gn_blk_clone *clone)
+{
+	uint64_t before = UINT64_MAX;
+	int err = copy_all(clone);
+
+	for (unsigned pass = 1; !err && pass < MAX_PASSES; pass++) {
+		gn_worker_call(clone->blk->worker, call_count, clone);
+		if (clone->files.shared || clone->n_noted <= FEW_GRANULES ||
+		    clone->n_noted > before - before / 8)
+			break;
+		before = clone->n_noted;
+		err = copy_changes(clone, take_noted(clone));
+	}
+	return err;
+}
+
+/* With writes held back. */
+static int copy_rest(struct gn_blk_clone *clone)
+{
+	int err;
+
+	clone->files.hurries = true;
+	clone->until_us = gn_clock_monotonic_us() + clone->blk->clone_hold_us;
+	err = copy_changes(clone, take_noted(clone));
+	clone->files.hurries = false;
+	clone->until_us = UINT64_MAX;
+	return err;
+}
+
+/* ---- of the volume: its writes are held back ------------------------------------ */
 
 static void call_hold(void *arg)
 {
@@ -64,151 +202,103 @@ static void call_release(void *arg)
 	gn_blk_release(clone->blk);
 }
 
-static void hold(struct gn_blk_clone *clone)
+/* Until those in the store have ended. */
+static int wait_drained(struct gn_blk_clone *clone)
 {
-	gn_worker_call(clone->blk->worker, call_hold, clone);
-	while (sem_wait(&clone->drained) != 0)
-		;
-}
+	struct timespec until;
+	uint64_t us = gn_clock_wall_us() + clone->blk->clone_hold_us;
 
-/* ---- copying ----------------------------------------------------------------- */
-
-static bool gives_up(struct gn_blk_clone *clone)
-{
-	if (clone->cancelled)
-		fail(clone, -ECANCELED, "copying");
-	else if (gn_clock_monotonic_us() > clone->until_us)
-		fail(clone, -ETIME, "copying");
-	return clone->error != 0;
-}
-
-static int copy_by_buffer(struct gn_blk_clone *clone, off_t at, off_t end, uint8_t *buffer)
-{
-	while (at < end) {
-		size_t size = end - at < CHUNK_SIZE ? (size_t)(end - at) : CHUNK_SIZE;
-		ssize_t n = pread(clone->source, buffer, size, at);
-
-		if (n == 0)
-			return fail(clone, -EIO, "the volume became shorter");
-		if (n > 0)
-			n = pwrite(clone->copy, buffer, (size_t)n, at);
-		if (n < 0 && errno != EINTR)
-			return fail(clone, -errno, "copying");
-		if (n > 0)
-			at += n;
-		if (gives_up(clone))
-			return clone->error;
-	}
+	until.tv_sec = (time_t)(us / 1000000);
+	until.tv_nsec = (long)(us % 1000000) * 1000;
+	while (sem_timedwait(&clone->drained, &until) != 0)
+		if (errno != EINTR)
+			return fail(clone, -ETIME, "waiting for writes");
 	return 0;
 }
 
-static int copy_range(struct gn_blk_clone *clone, off_t at, off_t end, uint8_t *buffer)
+static int copy_instant(struct gn_blk_clone *clone)
 {
-	while (at < end) {
-		off_t from = at, to = at;
-		size_t size = end - at < CHUNK_SIZE ? (size_t)(end - at) : CHUNK_SIZE;
-		ssize_t n = copy_file_range(clone->source, &from, clone->copy, &to, size, 0);
-
-		if (gives_up(clone))
-			return clone->error;
-		if (n > 0)
-			at += n;
-		else if (n == 0 || errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)
-			return copy_by_buffer(clone, at, end, buffer);
-		else if (errno != EINTR)
-			return fail(clone, -errno, "copying");
-	}
-	return 0;
-}
-
-/* Copies what holds data; the copy already has its size and is all holes. */
-static int copy_sparse(struct gn_blk_clone *clone, uint8_t *buffer)
-{
-	off_t end = (off_t)clone->blk->limits.capacity_bytes;
-	off_t at = 0;
-	int err = 0;
-
-	while (!err && at < end) {
-		off_t data = lseek(clone->source, at, SEEK_DATA);
-		off_t hole;
-
-		if (data < 0 && errno == ENXIO)
-			return 0;
-		if (data < 0) /* a block device, or a file system without holes */
-			return copy_range(clone, at, end, buffer);
-		if (data >= end)
-			return 0;
-		hole = lseek(clone->source, data, SEEK_HOLE);
-		if (hole < 0 || hole > end)
-			hole = end;
-		err = copy_range(clone, data, hole, buffer);
-		at = hole;
-	}
-	return err;
-}
-
-static bool clone_by_reflink(struct gn_blk_clone *clone)
-{
-	if (ioctl(clone->copy, FICLONE, clone->source) != 0)
-		return false;
-	/* The file may be longer than the volume, which is whole sectors. */
-	return ftruncate(clone->copy, (off_t)clone->blk->limits.capacity_bytes) == 0;
-}
-
-static int copy_all(struct gn_blk_clone *clone)
-{
-	uint8_t *buffer;
+	uint64_t begin_us = gn_clock_monotonic_us();
 	int err;
 
-	if (ftruncate(clone->copy, (off_t)clone->blk->limits.capacity_bytes) != 0)
-		return fail(clone, -errno, "sizing the copy");
-	if (posix_memalign((void **)&buffer, 4096, CHUNK_SIZE) != 0)
-		return fail(clone, -ENOMEM, "copying");
-	err = copy_sparse(clone, buffer);
-	free(buffer);
+	sem_destroy(&clone->drained);
+	sem_init(&clone->drained, 0, 0);
+	gn_worker_call(clone->blk->worker, call_hold, clone);
+	err = wait_drained(clone);
+	clone->result.wall_us = gn_clock_wall_us();
+	if (!err)
+		err = copy_rest(clone);
+	gn_worker_call(clone->blk->worker, call_release, clone);
+	gn_worker_wake(clone->blk->worker);
+	clone->result.held_us = gn_clock_monotonic_us() - begin_us;
 	return err;
 }
 
-static int copy_content(struct gn_blk_clone *clone)
+/* A VM that resets its disk is let go on; what it wrote was noted. */
+static int copy_at_instant(struct gn_blk_clone *clone)
 {
-	clone->result.reflink = clone_by_reflink(clone);
-	return clone->result.reflink ? 0 : copy_all(clone);
+	int err = begin_noting(clone);
+
+	if (!err)
+		err = copy_ahead(clone);
+	for (unsigned try = 0; !err; try++) {
+		err = copy_instant(clone);
+		if (err || !clone->was_broken)
+			break;
+		if (try == MAX_TRIES)
+			err = fail(clone, -ECANCELED, "the VM's disk was reset meanwhile");
+		else
+			err = go_on(clone);
+	}
+	end_noting(clone);
+	return err;
+}
+
+/* ---- of the shadow: only its own writes are held back --------------------------- */
+
+static int copy_held_point(struct gn_blk_clone *clone)
+{
+	bool of_snapshot;
+	int fd, err;
+	uint64_t begin_us = gn_clock_monotonic_us();
+
+	err = gn_blk_hold_point(clone->blk, begin_us + clone->blk->clone_hold_us, &fd, &of_snapshot,
+	                        &clone->result.wall_us);
+	if (err)
+		return fail(clone, err, "waiting for a consistent point");
+	if (of_snapshot) {
+		/* It stays as it is, under this descriptor. */
+		gn_blk_release_point(clone->blk);
+		close(clone->source);
+		clone->source = fd;
+		return copy_all(clone);
+	}
+	close(fd);
+	err = copy_rest(clone);
+	gn_blk_release_point(clone->blk);
+	clone->result.held_us = gn_clock_monotonic_us() - begin_us;
+	return err;
 }
 
 static int copy_point(struct gn_blk_clone *clone)
 {
-	int err;
+	int err = begin_noting(clone);
 
-	clone->until_us = gn_clock_monotonic_us() + clone->blk->clone_hold_us;
-	err = gn_blk_hold_point(clone->blk, clone->until_us, &clone->source,
-	                        &clone->result.wall_us);
-	if (err)
-		return fail(clone, err, "waiting for a consistent point");
-	err = copy_content(clone);
-	gn_blk_release_point(clone->blk);
+	if (!err && gn_blk_shadow_is_point(clone->blk))
+		err = copy_ahead(clone);
+	else if (!err)
+		gn_changes_note(clone->noted, 0, clone->blk->limits.capacity_bytes);
+	if (!err)
+		err = copy_held_point(clone);
+	end_noting(clone);
 	return err;
 }
 
 /* Nobody writes it, so nobody waits. */
 static int copy_file(struct gn_blk_clone *clone)
 {
-	clone->until_us = UINT64_MAX;
 	clone->result.wall_us = gn_clock_wall_us();
-	return copy_content(clone);
-}
-
-static int copy_at_instant(struct gn_blk_clone *clone)
-{
-	int err;
-
-	hold(clone);
-	clone->until_us = gn_clock_monotonic_us() + clone->blk->clone_hold_us;
-	clone->result.wall_us = gn_clock_wall_us();
-	err = copy_content(clone);
-	gn_worker_call(clone->blk->worker, call_release, clone);
-	if (!err && clone->was_broken)
-		err = fail(clone, -ECANCELED, "the VM's disk was reset meanwhile");
-	return err;
+	return copy_all(clone);
 }
 
 /* ---- the file ---------------------------------------------------------------- */
@@ -238,7 +328,7 @@ static int give_name(struct gn_blk_clone *clone)
  * flush of the disk makes both durable. */
 static int make_durable(struct gn_blk_clone *clone)
 {
-	int fd, err = clone->result.reflink ? give_name(clone) : 0;
+	int fd, err = clone->files.shared ? give_name(clone) : 0;
 
 	if (err)
 		return err;
@@ -265,8 +355,11 @@ static void *run(void *arg)
 
 	if (!err)
 		err = make_durable(clone);
+	if (err && !clone->error)
+		fail(clone, err, "copying");
 	if (err && clone->in_place)
 		unlink(clone->target);
+	clone->result.reflink = clone->files.shared;
 	clone->result.size_bytes = clone->blk->limits.capacity_bytes;
 	if (write(clone->done_fd, &one, sizeof one) < 0)
 		return NULL; /* cannot be: it was empty */
@@ -293,15 +386,9 @@ static int open_source(struct gn_blk_clone *clone, const char *source_path)
 {
 	char path[32];
 
-	if (clone->what_of == OF_SHADOW)
-		return 0; /* when it is held */
-	if (clone->what_of == OF_FILE) {
-		clone->source = open(source_path, O_RDONLY | O_CLOEXEC);
-		return clone->source < 0 ? -errno : 0;
-	}
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", clone->blk->volume->file_fd);
-	clone->source = open(path, O_RDONLY | O_CLOEXEC);
+	if (clone->store)
+		snprintf(path, sizeof path, "/proc/self/fd/%d", clone->store->file_fd);
+	clone->source = open(clone->store ? path : source_path, O_RDONLY | O_CLOEXEC);
 	return clone->source < 0 ? -errno : 0;
 }
 
@@ -315,6 +402,9 @@ static void free_clone(struct gn_blk_clone *clone)
 		close(clone->copy);
 	if (clone->done_fd >= 0)
 		close(clone->done_fd);
+	for (unsigned i = 0; i < 2; i++)
+		free(clone->changes[i].bits);
+	gn_filecopy_fini(&clone->files);
 	sem_destroy(&clone->drained);
 	free(clone->target);
 	free(clone);
@@ -328,6 +418,9 @@ static struct gn_blk_clone *allocate(struct gn_blk *blk, const char *target_path
 		return NULL;
 	clone->blk = blk;
 	clone->source = clone->copy = -1;
+	clone->until_us = UINT64_MAX;
+	clone->files.may_go_on = go_on;
+	clone->files.context = clone;
 	sem_init(&clone->drained, 0, 0);
 	clone->target = strdup(target_path);
 	clone->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -354,9 +447,10 @@ static int report(const struct gn_blk *blk, const char *target, int error, const
 		break;
 	case ETIME:
 		gn_status_set(status, GN_RESOURCE_EXHAUSTED,
-		              "the copy of %s was given up: it would have held writes back "
-		              "for more than %llu ms; put the volume and '%s' on one file system "
-		              "with reflink (XFS, btrfs)",
+		              "the copy of %s was given up: it is written faster than it can be "
+		              "copied, and would have held writes back for more than %llu ms; try "
+		              "when there is less to do, or put the volume and '%s' on one file "
+		              "system with reflink (XFS, btrfs)",
 		              blk->name, (unsigned long long)blk->clone_hold_us / 1000, target);
 		break;
 	case EAGAIN:
@@ -394,24 +488,28 @@ static int enter(struct gn_blk_clone *clone)
 	return err;
 }
 
-static int start(struct gn_blk *blk, int what_of, const char *source_path, const char *target_path,
-                 struct gn_blk_clone **out, struct gn_status *status)
+/* 'store' or 'source_path' is NULL. */
+static int start(struct gn_blk *blk, int what_of, struct gn_volume *store, const char *source_path,
+                 const char *target_path, struct gn_blk_clone **out, struct gn_status *status)
 {
 	struct gn_blk_clone *clone;
 	int err;
 
-	if (blk->volume->file_fd < 0)
-		return gn_status_set(status, GN_FAILED_PRECONDITION,
-		                     "%s is kept by an NBD server; copy it there, or by nbdcopy",
-		                     blk->name);
+	if (store && store->file_fd < 0)
+		return gn_status_set(
+		        status, GN_FAILED_PRECONDITION,
+		        "%s of %s is kept by an NBD server; copy it there, or by nbdcopy",
+		        what_of == OF_SHADOW ? "the shadow" : "the content", blk->name);
 	clone = allocate(blk, target_path);
 	if (!clone)
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "no memory for a copy of %s",
 		                     blk->name);
 	clone->what_of = what_of;
+	clone->store = store;
 	err = open_source(clone, source_path);
 	if (!err)
 		err = open_copy(clone);
+	clone->files.to = clone->copy;
 	if (!err)
 		err = enter(clone);
 	if (!err) {
@@ -432,7 +530,7 @@ static int start(struct gn_blk *blk, int what_of, const char *source_path, const
 int gn_blk_clone_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
                        struct gn_status *status)
 {
-	return start(blk, OF_VOLUME, NULL, target_path, out, status);
+	return start(blk, OF_VOLUME, gn_blk_store(blk), NULL, target_path, out, status);
 }
 
 int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_blk_clone **out,
@@ -443,13 +541,13 @@ int gn_blk_point_start(struct gn_blk *blk, const char *target_path, struct gn_bl
 		              "%s has no shadow to copy from; mirror it first", blk->name);
 		return -ENOENT;
 	}
-	return start(blk, OF_SHADOW, NULL, target_path, out, status);
+	return start(blk, OF_SHADOW, gn_blk_shadow_store(blk), NULL, target_path, out, status);
 }
 
 int gn_blk_copy_start(struct gn_blk *blk, const char *source_path, const char *target_path,
                       struct gn_blk_clone **out, struct gn_status *status)
 {
-	return start(blk, OF_FILE, source_path, target_path, out, status);
+	return start(blk, OF_FILE, NULL, source_path, target_path, out, status);
 }
 
 int gn_blk_clone_fd(const struct gn_blk_clone *clone)

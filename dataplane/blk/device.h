@@ -156,10 +156,17 @@ void gn_blk_set_timer(const struct gn_blk *blk, int timer_fd, uint64_t cycles);
 /* replicate.c; before the device listens, and after it has stopped. */
 void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *replica);
 void gn_blk_close_replica(struct gn_blk *blk);
+/* Behind a mirror, if there is one: what the VM reads, and (only then) the shadow. */
+struct gn_volume *gn_blk_store(struct gn_blk *blk);
+struct gn_volume *gn_blk_shadow_store(struct gn_blk *blk);
 /* On the thread of a copy, which control awaits before it takes the mirror away. Keeps the shadow's
- * content still; '*fd', the caller's to close, has it. Then release. -EAGAIN: there is no
+ * content still; '*fd', the caller's to close, has it: the shadow or, '*of_snapshot', the snapshot
+ * that is kept while it is resynchronised. Then release. -EAGAIN: there is no
  * consistent point now; -ETIME: not before 'until_us' (monotonic). */
-int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, uint64_t *wall_us);
+int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, bool *of_snapshot,
+                      uint64_t *wall_us);
+/* Whether it would be the shadow now. */
+bool gn_blk_shadow_is_point(struct gn_blk *blk);
 void gn_blk_release_point(struct gn_blk *blk);
 
 /* vhost.c */

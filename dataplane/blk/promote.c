@@ -36,8 +36,9 @@ static bool has_every_write(const struct gn_vmirror_status *s)
 static int last_point(struct gn_blk *blk, const struct gn_vmirror_status *s,
                       struct gn_blk_promotion *out, struct gn_status *status)
 {
+	bool of_snapshot;
 	int fd, err = gn_blk_hold_point(blk, gn_clock_monotonic_us() + POINT_WAIT_US, &fd,
-	                                &out->point_us);
+	                                &of_snapshot, &out->point_us);
 
 	if (err)
 		return gn_status_set(status, GN_FAILED_PRECONDITION,

@@ -533,7 +533,16 @@ static int open_point(const struct gn_blk_mirror *replica, enum gn_vmirror_hold 
 	return errno == ENOENT ? -EAGAIN : -errno;
 }
 
-int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, uint64_t *wall_us)
+bool gn_blk_shadow_is_point(struct gn_blk *blk)
+{
+	struct order order = {.replica = blk->replica};
+
+	gn_worker_call(blk->worker, call_held, &order);
+	return order.hold == GN_VMIRROR_HOLD_WAIT || order.hold == GN_VMIRROR_HOLD_SHADOW;
+}
+
+int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, bool *of_snapshot,
+                      uint64_t *wall_us)
 {
 	struct order order = {.replica = blk->replica};
 	int err;
@@ -549,6 +558,7 @@ int gn_blk_hold_point(struct gn_blk *blk, uint64_t until_us, int *fd, uint64_t *
 		err = open_point(blk->replica, order.hold, fd);
 	else
 		err = order.hold == GN_VMIRROR_HOLD_WAIT ? -ETIME : -EAGAIN;
+	*of_snapshot = order.hold == GN_VMIRROR_HOLD_SNAPSHOT;
 	*wall_us = order.wall_us;
 	if (err)
 		gn_worker_call(blk->worker, call_release, &order);
@@ -561,6 +571,16 @@ void gn_blk_release_point(struct gn_blk *blk)
 
 	gn_worker_call(blk->worker, call_release, &order);
 	gn_worker_wake(blk->worker);
+}
+
+struct gn_volume *gn_blk_store(struct gn_blk *blk)
+{
+	return blk->replica ? gn_vmirror_primary(blk->replica->mirror) : blk->volume;
+}
+
+struct gn_volume *gn_blk_shadow_store(struct gn_blk *blk)
+{
+	return gn_vmirror_shadow(blk->replica->mirror);
 }
 
 /* ---- looking ----------------------------------------------------------------- */

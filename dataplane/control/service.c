@@ -731,6 +731,7 @@ static int clone_ready(sd_event_source *source, int fd, uint32_t events, void *u
 		reply.wall_us = result.wall_us;
 		reply.reflink = result.reflink;
 		reply.size_bytes = result.size_bytes;
+		reply.held_us = result.held_us;
 		gn_channel_reply(job->call, &reply.base);
 	}
 	end_clone(job);

@@ -247,6 +247,8 @@ static void finish(struct file_volume *file, struct gn_volume_request *request, 
 {
 	if (request->bounce)
 		give_bounce_back(file, request->bounce);
+	if (file->volume.changes && request->op != GN_VOLUME_READ && request->op != GN_VOLUME_FLUSH)
+		gn_changes_note(file->volume.changes, request->offset_bytes, request->length_bytes);
 	file->volume.n_in_flight--;
 	request->done(request, error);
 }

@@ -297,6 +297,11 @@ struct gn_volume *gn_vmirror_primary(struct gn_vmirror *mirror)
 	return mirror->primary;
 }
 
+struct gn_volume *gn_vmirror_shadow(struct gn_vmirror *mirror)
+{
+	return mirror->shadow;
+}
+
 void gn_vmirror_set_mode(struct gn_vmirror *mirror, enum gn_vmirror_mode mode,
                          uint64_t resync_bytes_per_s)
 {

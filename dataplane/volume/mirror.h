@@ -76,6 +76,7 @@ int gn_vmirror_create(const struct gn_vmirror_config *config, struct gn_vmirror 
 /* The front; its destroy frees the mirror and the three stores. */
 struct gn_volume *gn_vmirror_volume(struct gn_vmirror *mirror);
 struct gn_volume *gn_vmirror_primary(struct gn_vmirror *mirror);
+struct gn_volume *gn_vmirror_shadow(struct gn_vmirror *mirror);
 
 /* The rest is called on the lcore. */
 

@@ -3,16 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataplane/volume/filecopy.h"
 #include "firmware/core/durable.h"
 
 struct gn_snapshots {
@@ -24,45 +23,15 @@ struct gn_snapshots {
 	_Atomic int result; /* 0 while it runs */
 };
 
-static int copy_range(int from, int to, off_t at, off_t end)
-{
-	while (at < end) {
-		off_t in = at, out = at;
-		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		at += n;
-	}
-	return 0;
-}
-
-static int copy_data(int from, int to, off_t size)
-{
-	off_t at = 0;
-	int err = ftruncate(to, size) != 0 ? -errno : 0;
-
-	while (!err && at < size) {
-		off_t data = lseek(from, at, SEEK_DATA);
-		off_t hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
-
-		if (data < 0 || hole < 0)
-			return errno == ENXIO ? 0 : -errno;
-		err = copy_range(from, to, data, hole);
-		at = hole;
-	}
-	return err;
-}
-
 static int fill(int from, int to)
 {
+	struct gn_filecopy copy = {.from = from, .to = to, .is_fresh = true};
 	struct stat st;
-	int err = 0;
+	int err = fstat(from, &st) != 0 || ftruncate(to, st.st_size) != 0 ? -errno : 0;
 
-	if (ioctl(to, FICLONE, from) != 0)
-		err = fstat(from, &st) != 0 ? -errno : copy_data(from, to, st.st_size);
+	if (!err)
+		err = gn_filecopy(&copy, 0, (uint64_t)st.st_size);
+	gn_filecopy_fini(&copy);
 	if (!err && fsync(to) != 0)
 		err = -errno;
 	return err;

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
+#include "dataplane/volume/changes.h"
 #include "firmware/core/status.h"
 
 #define GN_VOLUME_SECTOR_SIZE 512u /* offsets and lengths are multiples of this */
@@ -81,7 +82,10 @@ struct gn_volume {
 	unsigned depth;       /* most requests that can be in flight */
 	unsigned n_in_flight; /* submitted and not done */
 	bool is_direct;       /* bypasses the page cache (file store) */
-	bool is_unreachable;  /* Owner: lcore. The store is elsewhere and there is no link now */
+	/* Owner: lcore. The file store notes here what a request has changed, when it has ended and
+	 * before its 'done'; NULL: nobody asks. */
+	struct gn_changes *changes;
+	bool is_unreachable; /* Owner: lcore. The store is elsewhere and there is no link now */
 };
 
 /* Opens 'path', a raw file or a block device that exists, and locks it: two volumes, or a

@@ -10,7 +10,7 @@
 #include "proto/gnomon/v1/dataplane.pb-c.h"
 #include "tests/frontend/pbtext.h"
 
-#define TIMEOUT_US 10000000u
+#define TIMEOUT_US 60000000u
 
 static const char usage[] =
         "usage: gn-dpctl URL METHOD [field=value]...\n"
