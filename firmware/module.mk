@@ -15,7 +15,7 @@ thinking.src := $(config.src) $(store.src) $(demand.src) $(policy.src) $(ledger.
 	$(brain.src) $(addprefix firmware/,executor/executor.c plan/runner.c plan/moves.c plan/propose.c \
 	mover/mover.c mover/steps.c mover/rehearsal.c \
 	shadow/provision.c shadow/steps.c shadow/disks.c shadow/follow.c shadow/snapshots.c shadow/retention.c \
-	shadow/settings.c ingest/view.c reconcile/reconcile.c)
+	shadow/settings.c core/probe_target.c ingest/view.c reconcile/reconcile.c)
 thinking.libs := -lsqlite3 $(YAML_LIBS) -lprotobuf-c $(TLS_LIBS)
 gnomond.src := $(audit.src) $(thinking.src) $(channel.src) $(addprefix firmware/,main.c loop/loop.c \
 	brain/time.c peer/peer.c ingest/ingest.c alert/board.c alert/hooks.c alert/watch.c \

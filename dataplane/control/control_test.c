@@ -580,7 +580,7 @@ static void answered(void *context, const struct gn_status *result, const Protob
 }
 
 /* Method numbers of dataplane.proto. */
-enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 22 };
+enum { CREATE_PORT = 1, LIST_PORTS = 3, DELETE_VOLUME = 5, CLONE_VOLUME = 7, N_METHODS = 23 };
 
 static struct answer ask(struct gn_channel_client *client, unsigned method,
                          const ProtobufCMessage *request)
@@ -597,6 +597,38 @@ static struct answer ask(struct gn_channel_client *client, unsigned method,
 	}
 	assert_true(answer.done);
 	return answer;
+}
+
+static int probe(const char *port, const char *what)
+{
+	Gnomon__V1__ProbePortRequest request = GNOMON__V1__PROBE_PORT_REQUEST__INIT;
+	struct gn_dp_port *out;
+
+	request.name = TEXT(port);
+	request.probe = TEXT(what);
+	return gn_dp_port_probe(dp, &request, &out, &status);
+}
+
+static void guests_are_asked_where_nobody_else_is(void **state)
+{
+	Gnomon__V1__Port open = nic("ports/a", "vms/a"), apart = nic("ports/b", "vms/a");
+	struct gn_dp_port *port;
+
+	apart.isolated = true;
+	assert_int_equal(create_port(&open, &port), 0);
+	assert_int_equal(create_port(&apart, &port), 0);
+	assert_true(probe("ports/a", "arp://10.0.0.2") < 0);
+	assert_non_null(strstr(status.message, "is not isolated"));
+	assert_true(probe("ports/c", "arp://10.0.0.2") < 0);
+	assert_int_equal(status.code, GN_NOT_FOUND);
+	assert_true(probe("ports/b", "ping") < 0);
+	assert_null(port->prober);
+	assert_int_equal(probe("ports/b", "arp://10.0.0.2"), 0);
+	assert_int_equal(probe("ports/b", "tcp://10.0.0.2:22"), 0); /* instead */
+	assert_string_equal(port->probe, "tcp://10.0.0.2:22");
+	assert_true(probe("ports/b", "ping") < 0); /* and that goes on */
+	assert_non_null(port->prober);
+	assert_int_equal(gn_dp_port_delete(dp, "ports/b", &status), 0); /* while it is asked */
 }
 
 static void service_answers(void **state)
@@ -769,6 +801,7 @@ int main(void)
 	        T(damaged_state_starts_from_the_configuration),
 	        T(unsaved_creation_is_undone),
 	        T(an_unsaved_deletion_is_written_later),
+	        T(guests_are_asked_where_nobody_else_is),
 	        T(service_answers),
 	        T(service_clones_a_volume),
 	        T(service_ends_under_a_clone),

@@ -46,6 +46,8 @@ struct gn_dp_port {
 	struct gn_port *port;
 	struct gn_dp_vm *vm; /* NULL: nobody's */
 	bool from_config;
+	struct gn_prober *prober; /* NULL: its guest is not asked */
+	char *probe;              /* what it is asked; with 'prober' */
 };
 
 struct gn_dp_volume {
@@ -138,6 +140,9 @@ struct gn_dp_vm *gn_dp_vm_find(struct gn_dataplane *dp, const char *name);
 int gn_dp_port_create(struct gn_dataplane *dp, const Gnomon__V1__Port *request, bool from_config,
                       struct gn_dp_port **out, struct gn_status *status);
 int gn_dp_port_delete(struct gn_dataplane *dp, const char *name, struct gn_status *status);
+int gn_dp_port_probe(struct gn_dataplane *dp, const Gnomon__V1__ProbePortRequest *request,
+                     struct gn_dp_port **out, struct gn_status *status);
+void gn_dp_port_end_probe(struct gn_dataplane *dp, struct gn_dp_port *port);
 struct gn_dp_port *gn_dp_port_find(struct gn_dataplane *dp, const char *name);
 void gn_dp_port_free(struct gn_dataplane *dp, struct gn_dp_port *port);
 

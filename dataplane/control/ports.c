@@ -95,6 +95,7 @@ static int normalise(struct gn_dataplane *dp, const Gnomon__V1__Port *request,
 	wanted->spec = *request;
 	wanted->spec.connected = false;
 	wanted->spec.counters = NULL;
+	wanted->spec.probe = NULL;
 	if (!wanted->spec.queues)
 		wanted->spec.queues = 1;
 	err = check(dp, wanted, status);
@@ -251,6 +252,7 @@ void gn_dp_port_free(struct gn_dataplane *dp, struct gn_dp_port *port)
 {
 	struct order order = {.dp = dp, .port = port};
 
+	gn_dp_port_end_probe(dp, port);
 	gn_worker_call(dp->network, remove_on_lcore, &order);
 	LIST_REMOVE(port, link);
 	free_outside(dp, port);

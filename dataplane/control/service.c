@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <rte_mempool.h>
+#include "dataplane/probe/prober.h"
 #include "firmware/core/clock.h"
 #include "firmware/core/log.h"
 #include "proto/channel.h"
@@ -35,6 +36,7 @@ struct gn_service {
 struct port_view {
 	Gnomon__V1__Port message;
 	Gnomon__V1__PortCounters counters;
+	Gnomon__V1__PortProbe probe;
 	const struct gn_port *port;
 };
 
@@ -42,6 +44,15 @@ struct port_views {
 	struct port_view *views;
 	size_t n;
 };
+
+static void read_probe(const struct gn_prober *prober, Gnomon__V1__PortProbe *to)
+{
+	const struct gn_probe *probe = gn_prober_probe(prober);
+
+	to->passed = probe->passed;
+	to->seen = (char *)(uintptr_t)gn_probe_seen_text(probe->seen);
+	to->http_status = probe->http_status;
+}
 
 static void read_ports(void *arg)
 {
@@ -66,6 +77,8 @@ static void read_ports(void *arg)
 		to->tx_flooded = c->tx_flooded;
 		to->tx_dropped_spoofed = c->tx_dropped_spoofed;
 		to->tx_flood_limited = c->tx_flood_limited;
+		if (port->prober)
+			read_probe(port->prober, &all->views[i].probe);
 	}
 }
 
@@ -74,6 +87,9 @@ static void view_port(const struct gn_dp_port *port, struct port_view *view)
 	view->message = *port->spec;
 	gnomon__v1__port_counters__init(&view->counters);
 	view->message.counters = &view->counters;
+	gnomon__v1__port_probe__init(&view->probe);
+	view->probe.probe = port->probe;
+	view->message.probe = port->prober ? &view->probe : NULL;
 	view->port = port->port;
 }
 
@@ -391,6 +407,19 @@ static void delete_port(void *context, struct gn_channel_call *call,
 	                            &status);
 
 	answer_empty(call, err, &status);
+}
+
+static void probe_port(void *context, struct gn_channel_call *call, const ProtobufCMessage *request)
+{
+	struct gn_service *service = context;
+	struct gn_status status;
+	struct gn_dp_port *port;
+
+	if (gn_dp_port_probe(service->dp, (const Gnomon__V1__ProbePortRequest *)request, &port,
+	                     &status))
+		gn_channel_fail(call, &status);
+	else
+		answer_port(service, call, port);
 }
 
 static void list_ports(void *context, struct gn_channel_call *call, const ProtobufCMessage *request)
@@ -811,7 +840,7 @@ static gn_channel_handler *const handlers[] = {
         delete_volume,  list_volumes,  clone_volume, create_mirror, update_mirror,
         delete_mirror,  list_mirrors,  update_meter, list_meters,   update_volume_mirror,
         create_export,  delete_export, list_exports, verify_volume, fence_volume,
-        promote_volume, resize_volume,
+        promote_volume, resize_volume, probe_port,
 };
 
 static int server_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)

@@ -12,6 +12,7 @@
 #include <rte_byteorder.h>
 #include <rte_ether.h>
 #include <rte_prefetch.h>
+#include "dataplane/probe/prober.h"
 
 #define ADDRESSES (2 * RTE_ETHER_ADDR_LEN)
 #define TAG_BYTES 4
@@ -471,6 +472,8 @@ static void drop_isolated(struct gn_port *port, struct burst *burst)
 	for (i = 0; i < burst->n; i++)
 		port->counters.tx_bytes += burst->mbufs[i]->pkt_len;
 	port->counters.tx_dropped_isolated += burst->n;
+	if (port->prober)
+		gn_prober_take(port->prober, burst->mbufs, burst->n);
 	rte_pktmbuf_free_bulk(burst->mbufs, burst->n);
 }
 

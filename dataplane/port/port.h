@@ -27,7 +27,8 @@
 #define GN_PORT_MAX_VLAN   4095
 
 struct gn_port;
-struct gn_vm; /* dataplane/graph/graph.h */
+struct gn_vm;     /* dataplane/graph/graph.h */
+struct gn_prober; /* dataplane/probe/prober.h */
 
 struct gn_port_ops {
 	/* Owner: lcore. Up to 'n' <= GN_PORT_BURST packets of one queue. */
@@ -89,10 +90,11 @@ struct gn_port {
 	_Atomic bool changed; /* any thread: the driver wants its 'refresh' */
 
 	/* Owner: lcore. */
-	struct gn_graph *graph; /* NULL: in none */
-	struct gn_vm *vm;       /* NULL: nobody's */
-	uint16_t index;         /* in the graph and the forwarding database */
-	uint16_t n_rx_queues;   /* those to poll */
+	struct gn_graph *graph;   /* NULL: in none */
+	struct gn_vm *vm;         /* NULL: nobody's */
+	struct gn_prober *prober; /* NULL, or the port is isolated and its guest is asked */
+	uint16_t index;           /* in the graph and the forwarding database */
+	uint16_t n_rx_queues;     /* those to poll */
 	uint16_t n_tx_queues;
 	bool connected;
 	bool done_when_sent; /* immutable: the driver keeps no packet after 'tx' returned */

@@ -9,11 +9,12 @@
 /* rehearsal.c's */
 struct gn_rehearsal {
 	struct gn_plan_record *plan; /* the open one; NULL: none */
-	uint64_t heard;    /* packets that the clone's NICs had sent before; or not known */
-	uint64_t step_us;  /* monotonic: begun */
-	uint64_t point_us; /* wall: what the clone holds */
-	bool begun;        /* by this process: its domain was told to start */
-	bool looks;        /* the dataplane is being asked for its ports */
+	uint64_t heard;      /* packets that the clone's NICs had sent before; or not known */
+	uint64_t step_us;    /* monotonic: begun */
+	uint64_t point_us;   /* wall: what the clone holds */
+	bool begun;          /* by this process: its domain was told to start */
+	bool looks;          /* the dataplane is being asked for its ports */
+	bool asks, is_asked; /* the guest: the dataplane is told to; it does */
 };
 
 struct gn_mover_vm {

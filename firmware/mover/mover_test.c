@@ -36,6 +36,8 @@ static struct {
 	bool refuses_fence, refuses_promotion;
 	bool trial_runs, trial_is_silent, refuses_trial, has_clone;
 	uint64_t trial_packets;
+	bool trial_answers, is_probed; /* an operator's probe; the dataplane asks it */
+	unsigned n_probes;
 } world;
 
 static void open_all(void)
@@ -161,6 +163,7 @@ static void answer_ports(struct gn_fake_call *call)
 	Gnomon__V1__PortCounters counters = GNOMON__V1__PORT_COUNTERS__INIT;
 	Gnomon__V1__PortCounters sent = GNOMON__V1__PORT_COUNTERS__INIT;
 	Gnomon__V1__PortList list = GNOMON__V1__PORT_LIST__INIT;
+	Gnomon__V1__PortProbe probe = GNOMON__V1__PORT_PROBE__INIT;
 	char name[GN_NAME_SIZE];
 
 	gn_name_port("vms/a", true, "net0", name);
@@ -169,6 +172,9 @@ static void answer_ports(struct gn_fake_call *call)
 	world.trial_packets += world.trial_runs && !world.trial_is_silent;
 	sent.tx_packets = world.trial_packets;
 	trial.counters = &sent;
+	probe.passed = world.trial_answers;
+	probe.seen = (char *)"it refuses the connection";
+	trial.probe = world.is_probed ? &probe : NULL;
 
 	port.name = (char *)"ports/a-net0";
 	port.connected = world.runs;
@@ -177,6 +183,23 @@ static void answer_ports(struct gn_fake_call *call)
 	list.ports = ports;
 	list.n_ports = world.has_port ? 2 : 1;
 	gn_fake_peer_answer(call, &list.base);
+}
+
+static void answer_probe(struct gn_fake_call *call)
+{
+	const Gnomon__V1__ProbePortRequest *request =
+	        (const Gnomon__V1__ProbePortRequest *)call->request;
+	Gnomon__V1__Port port = GNOMON__V1__PORT__INIT;
+	Gnomon__V1__PortProbe probe = GNOMON__V1__PORT_PROBE__INIT;
+
+	assert_string_equal(request->probe, "tcp://10.0.0.2:22");
+	assert_true(world.trial_runs);
+	world.is_probed = true;
+	world.n_probes++;
+	port.name = request->name;
+	port.isolated = true;
+	port.probe = &probe;
+	gn_fake_peer_answer(call, &port.base);
 }
 
 static void promote(const Gnomon__V1__PromoteVolumeRequest *request)
@@ -228,6 +251,10 @@ static void answer_dataplane(struct gn_fake_call *call)
 	}
 	if (strcmp(method, "ListPorts") == 0) {
 		answer_ports(call);
+		return;
+	}
+	if (strcmp(method, "ProbePort") == 0) {
+		answer_probe(call);
 		return;
 	}
 	if (strstr(method, "Port") &&
@@ -785,6 +812,33 @@ static void rehearsal_without_life(void **state)
 	check_thrown_away();
 }
 
+/* Packets alone are no answer; each rehearsal asks anew, and so does one whose dataplane forgot. */
+static void rehearsal_is_asked(void **state)
+{
+	Gnomon__V1__Shadow *shadow = gn_shadows_find(shadows, "vms/a")->message;
+	struct gn_status status;
+
+	gn_message_set(&shadow->probe, "tcp://10.0.0.2:22");
+	assert_int_equal(rehearse(&status), 0);
+	turn(150);
+	assert_int_equal(newest()->plan.state, GN_PLAN_FAILED);
+	assert_non_null(strstr(showed()->message, "did not answer tcp://10.0.0.2:22 within 20 s; "
+	                                          "it refuses the connection"));
+	assert_int_equal(world.n_probes, 1);
+	check_thrown_away();
+	assert_int_equal(rehearse(&status), 0);
+	turn(50);
+	assert_int_equal(world.n_probes, 2);
+	world.is_probed = false;
+	turn(5);
+	assert_int_equal(world.n_probes, 3);
+	assert_true(gn_mover_is_rehearsing(mover, "vms/a"));
+	world.trial_answers = true;
+	turn(20);
+	assert_int_equal(newest()->plan.state, GN_PLAN_DONE);
+	check_thrown_away();
+}
+
 static void rehearsal_refused(void **state)
 {
 	struct gn_status status;
@@ -881,6 +935,7 @@ int main(void)
 	        CASE(rehearsal_without_life),
 	        CASE(guest_dead),
 	        CASE(guest_hung),
+	        CASE(rehearsal_is_asked),
 	        CASE(rehearsal_refused),
 	        CASE(rehearsal_gives_way),
 	        CASE(rehearsed_by_schedule),

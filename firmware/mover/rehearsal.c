@@ -97,23 +97,85 @@ static bool is_up(const struct gn_mover_vm *moved)
 	return true;
 }
 
+/* Where its guest is asked, when an operator has said what; NULL: anything that it sends counts, or
+ * the port is not there. */
+static const Gnomon__V1__Port *asked_port(const struct gn_mover_vm *moved)
+{
+	const struct gn_vm *vm = gn_mover_vm_of(moved);
+	char name[GN_NAME_SIZE];
+
+	if (!shadow_of(moved)->message->probe[0] || !vm->spec->n_nics)
+		return NULL;
+	gn_name_port(vm->name, true, vm->spec->nics[0]->name, name);
+	return gn_view_port(moved->mover->p.view, name);
+}
+
+static void on_asked(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
+{
+	struct gn_mover_vm *moved = context;
+	struct gn_rehearsal *r = &moved->rehearsal;
+
+	r->asks = false;
+	if (reply && !moved->mover->closing) {
+		r->is_asked = true;
+		gn_view_note_port(moved->mover->p.view, (const Gnomon__V1__Port *)reply);
+	}
+}
+
+static void ask(struct gn_mover_vm *moved, const Gnomon__V1__Port *port)
+{
+	const Gnomon__V1__Shadow *shadow = shadow_of(moved)->message;
+	Gnomon__V1__ProbePortRequest request = GNOMON__V1__PROBE_PORT_REQUEST__INIT;
+
+	if (moved->rehearsal.asks)
+		return;
+	moved->rehearsal.asks = true;
+	request.name = port->name;
+	request.probe = shadow->probe;
+	request.from = shadow->probe_from;
+	gn_peer_call(moved->mover->p.dataplane, "ProbePort", &request.base, LOOK_US, on_asked,
+	             moved);
+}
+
+static bool has_answered(struct gn_mover_vm *moved, const Gnomon__V1__Port *port)
+{
+	struct gn_rehearsal *r = &moved->rehearsal;
+	uint64_t packets = sent(moved);
+
+	if (!shadow_of(moved)->message->probe[0])
+		return packets != UNKNOWN && is_up(moved) && packets > r->heard;
+	/* A dataplane that was restarted has forgotten it. */
+	if (port && (!r->is_asked || !port->probe))
+		ask(moved, port);
+	return port && r->is_asked && port->probe && port->probe->passed;
+}
+
+static void has_not_answered(struct gn_mover_vm *moved, const Gnomon__V1__Port *port,
+                             uint64_t waited_us)
+{
+	const char *probe = shadow_of(moved)->message->probe;
+	char why[400], seen[100] = "sent nothing";
+
+	if (probe[0])
+		snprintf(seen, sizeof seen, "did not answer %.60s", probe);
+	snprintf(why, sizeof why,
+	         "the clone was started and %s within %llu s%s%s: start the shadow (shadow update "
+	         "%.60s --start) and see its console",
+	         seen, (unsigned long long)(waited_us / SECOND_US), port && port->probe ? "; " : "",
+	         port && port->probe ? port->probe->seen : "", moved->name + 4);
+	answer(moved->rehearsal.plan, GN_FAILED_PRECONDITION, why);
+}
+
 static void probe(struct gn_mover_vm *moved)
 {
 	struct gn_rehearsal *r = &moved->rehearsal;
-	uint64_t wait = r->plan->message->move->probe_timeout_us, packets = sent(moved);
-	char why[200];
+	uint64_t wait = r->plan->message->move->probe_timeout_us;
+	const Gnomon__V1__Port *port = asked_port(moved);
 
-	if (packets != UNKNOWN && is_up(moved) && packets > r->heard) {
+	if (has_answered(moved, port))
 		answer(r->plan, GN_OK, "");
-		return;
-	}
-	if (gn_time_now().monotonic_us - r->step_us <= wait)
-		return;
-	snprintf(why, sizeof why,
-	         "the clone was started and sent nothing within %llu s: start the shadow (shadow "
-	         "update %.60s --start) and see its console",
-	         (unsigned long long)(wait / SECOND_US), moved->name + 4);
-	answer(r->plan, GN_FAILED_PRECONDITION, why);
+	else if (gn_time_now().monotonic_us - r->step_us > wait)
+		has_not_answered(moved, port, wait);
 }
 
 static void on_ports(void *context, const struct gn_status *status, const ProtobufCMessage *reply)
@@ -177,6 +239,7 @@ void gn_mover_perform_rehearsal(struct gn_mover_vm *moved, struct gn_plan_record
 
 	r->plan = record;
 	r->step_us = now.monotonic_us;
+	r->is_asked = false;
 	if (!shadow) {
 		answer(r->plan, undo ? GN_OK : GN_NOT_FOUND, undo ? "" : "the shadow was deleted");
 		return;
@@ -274,7 +337,8 @@ static struct gn_plan_record *begin(struct gn_mover_vm *moved, uint64_t timeout_
 	         "network, "
 	         "and thrown away",
 	         moved->name, cause);
-	moved->rehearsal = (struct gn_rehearsal){.heard = UNKNOWN, .looks = moved->rehearsal.looks};
+	moved->rehearsal = (struct gn_rehearsal){
+	        .heard = UNKNOWN, .looks = moved->rehearsal.looks, .asks = moved->rehearsal.asks};
 	move.kind = GNOMON__V1__MOVE__KIND__REHEARSAL;
 	move.cause = (char *)cause;
 	move.first_us = move.detected_us = now.wall_us;

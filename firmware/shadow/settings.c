@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "firmware/core/probe_target.h"
 #include "firmware/message/message.h"
 #include "firmware/shadow/provision_internal.h"
 #include "firmware/shadow/retention.h"
@@ -126,6 +127,19 @@ static int check_snapshots(const Gnomon__V1__Shadow *settings, struct gn_status 
 	return 0;
 }
 
+static int check_probe(const Gnomon__V1__Shadow *settings, const struct gn_vm *vm,
+                       struct gn_status *status)
+{
+	struct gn_probe_target target;
+
+	if (!settings->probe[0])
+		return 0;
+	if (!vm->spec->n_nics)
+		return gn_status_set(status, GN_FAILED_PRECONDITION,
+		                     "%s has no NIC through which it could be asked", vm->name);
+	return gn_probe_target_parse(settings->probe, settings->probe_from, &target, status);
+}
+
 int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *settings,
                     const struct gn_vm *vm, struct gn_status *status)
 {
@@ -136,7 +150,8 @@ int gn_shadow_check(const struct gn_shadows *shadows, const Gnomon__V1__Shadow *
 	    check_mirror(settings->mirror, status) ||
 	    check_schedule(settings->schedule, "schedule", status) ||
 	    check_schedule(settings->rehearse, "rehearse", status) ||
-	    check_replication(settings->replication, status) || check_snapshots(settings, status))
+	    check_replication(settings->replication, status) || check_snapshots(settings, status) ||
+	    check_probe(settings, vm, status))
 		return -EINVAL;
 	if (vm->spec->n_disks && !pool)
 		return gn_status_set(status, GN_FAILED_PRECONDITION,
@@ -162,9 +177,9 @@ static bool is_named(char *const *mask, size_t n_mask, const char *field)
 
 static bool can_be_changed(const char *field)
 {
-	static const char *const known[] = {"start",     "scaling", "triggers",
-	                                    "schedule",  "mirror",  "replication",
-	                                    "snapshots", "hold",    "rehearse"};
+	static const char *const known[] = {"start",    "scaling",     "triggers",  "schedule",
+	                                    "mirror",   "replication", "snapshots", "hold",
+	                                    "rehearse", "probe"};
 	size_t i;
 
 	for (i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -182,7 +197,7 @@ int gn_shadow_check_mask(char *const *mask, size_t n_mask, struct gn_status *sta
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
 			                     "update_mask '%.60s' cannot be changed; give start, "
 			                     "scaling, triggers, schedule, mirror, replication, "
-			                     "snapshots, hold or rehearse",
+			                     "snapshots, hold, rehearse or probe",
 			                     mask[i]);
 	return 0;
 }
@@ -212,6 +227,10 @@ void gn_shadow_take(Gnomon__V1__Shadow *to, const Gnomon__V1__Shadow *from, char
 		to->start = from->start;
 	if (is_named(mask, n_mask, "hold"))
 		to->hold = from->hold;
+	if (is_named(mask, n_mask, "probe")) {
+		gn_message_set(&to->probe, "%s", from->probe);
+		gn_message_set(&to->probe_from, "%s", from->probe_from);
+	}
 	if (is_named(mask, n_mask, "triggers"))
 		take_triggers(to, from);
 	if (is_named(mask, n_mask, "snapshots"))

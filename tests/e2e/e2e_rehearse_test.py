@@ -12,7 +12,7 @@ import tap
 from devbox import Devbox, Vm, short_directory
 from processes import Failed, run, wait_for
 
-VMS = [Vm("web-1", 1, "gn.peer=10.77.0.2 gn.udp=const:100", file_system="ext4"),
+VMS = [Vm("web-1", 1, "gn.peer=10.77.0.2 gn.udp=const:100 gn.http=8080", file_system="ext4"),
        Vm("web-2", 2, "gn.peer=10.77.0.1 gn.udp=const:100")]
 
 
@@ -55,7 +55,7 @@ def passes(devbox, consoles, steps):
     print(f"# clone {showed['clone_us'] / 1e3:.0f} ms, start {showed['boot_us'] / 1e3:.0f} ms, sign of life "
           f"{showed['probe_us'] / 1e3:.0f} ms, thrown away {showed['remove_us'] / 1e3:.0f} ms, "
           f"RTO {showed['rto_us'] / 1e3:.0f} ms", flush=True)
-    steps.check(showed["passed"] and showed["rto_us"] > 0, "the clone boots and gives a sign of life", str(showed))
+    steps.check(showed["passed"] and showed["rto_us"] > 0, "the clone boots and answers a GET", str(showed))
     steps.check(is_gone(devbox), "and is thrown away: no QEMU, no file")
     time.sleep(1)
     after = consoles[1].status()
@@ -63,7 +63,22 @@ def passes(devbox, consoles, steps):
                 "the VM is not touched", f"{before} then {after}")
     wait_in_step(devbox)
     words = run(devbox.ctl_command("shadow", "show", "web-1"))
-    steps.check("rehearsed" in words and "after its start" in words, "'shadow show' tells its RTO", words)
+    steps.check("rehearsed" in words and "after its start" in words and "http://10.77.0.1:8080/ready" in words, "'shadow show' tells its RTO", words)
+
+
+def probes(devbox, steps):
+    """What is asked is what counts: the clone lives, and has no such page."""
+    devbox.ctl("shadow", "update", "web-1", "--probe", "http://10.77.0.1:8080/nothing")
+    try:
+        devbox.ctl("shadow", "rehearse", "web-1", "--within", "15s")
+    except Failed:
+        pass
+    showed = shadow_of(devbox)["rehearsal"]
+    print(f"# {showed['message']}", flush=True)
+    steps.check(not showed.get("passed") and "did not answer http://10.77.0.1:8080/nothing within 15 s" in
+                showed["message"] and is_gone(devbox), "a clone that does not answer as it should fails", str(showed))
+    wait_in_step(devbox)
+    devbox.ctl("shadow", "update", "web-1", "--probe", "tcp://10.77.0.1:8080")
 
 
 def refusals(devbox, steps):
@@ -95,7 +110,7 @@ def fails(devbox, steps):
     except Failed:
         pass
     showed = shadow_of(devbox)["rehearsal"]
-    steps.check(not showed.get("passed") and "sent nothing within 1 s" in showed["message"],
+    steps.check(not showed.get("passed") and "did not answer tcp://10.77.0.1:8080 within 1 s" in showed["message"],
                 "one without a sign of life fails and says so", str(showed))
     wait_for(lambda: is_gone(devbox), 30, "the clone to be gone")
     steps.ok("and is thrown away as well")
@@ -118,7 +133,12 @@ def body(steps):
         steps.check(refused(devbox, "no shadow", "shadow", "rehearse", "web-1"), "without a shadow it is refused")
         devbox.ctl("shadow", "create", "web-1", "--replication", "in-step")
         wait_in_step(devbox)
+        steps.check(refused(devbox, "write arp://ADDRESS", "shadow", "update", "web-1", "--probe", "icmp://10.77.0.1"),
+                    "a probe that nobody knows is refused")
+        # At the clone's own port, with the VM under the same address a few ports away.
+        devbox.ctl("shadow", "update", "web-1", "--probe", "http://10.77.0.1:8080/ready")
         passes(devbox, consoles, steps)
+        probes(devbox, steps)
         refusals(devbox, steps)
         gives_way(devbox, steps)
         fails(devbox, steps)

@@ -153,6 +153,23 @@ static void take_rehearsals(struct gn_ctl_arguments *a, struct description *d)
 	d->shadow.rehearse = &d->rehearse;
 }
 
+static void take_probe(struct gn_ctl_arguments *a, struct description *d)
+{
+	const char *value, *from;
+	bool is_given = gn_ctl_option(a, "--probe", &value);
+
+	if (gn_ctl_option(a, "--probe-from", &from)) {
+		if (!is_given)
+			gn_ctl_usage("--probe-from %s: give --probe as well", from);
+		d->shadow.probe_from = (char *)from;
+	}
+	if (!is_given)
+		return;
+	name_field(d, "probe");
+	if (strcmp(value, "traffic") != 0)
+		d->shadow.probe = (char *)value;
+}
+
 /* By number: control.proto. */
 static const char *const replication_modes[] = {"default", "off", "async", "in-step"};
 
@@ -273,6 +290,7 @@ static void take_options(struct gn_ctl_arguments *a, struct description *d, bool
 	take_triggers(a, d);
 	take_schedule(a, d);
 	take_rehearsals(a, d);
+	take_probe(a, d);
 	if (gn_ctl_session_options(a, &d->session)) {
 		d->shadow.mirror = &d->session.mirror;
 		name_field(d, "mirror");
@@ -449,6 +467,9 @@ static void print_shadow(const Gnomon__V1__Shadow *s)
 		print_schedule("schedule", s->schedule, now);
 	if (s->rehearse)
 		print_schedule("rehearsals", s->rehearse, now);
+	if (s->probe[0])
+		gn_output_field("probe", "%s%s%s", s->probe, s->probe_from[0] ? " from " : "",
+		                s->probe_from);
 	if (s->rehearsal)
 		gn_ctl_rehearsal_print(&s->rehearsal->base);
 	if (s->mirror)

@@ -30,6 +30,11 @@
 	"  --when 'cpu 3.5 for 5min'  make it when demand stays above (repeatable)\n"              \
 	"  --after 10min --every 1d   make it then; refresh it so often\n"                         \
 	"  --rehearse-every 7d    rehearse it now and so often (never: only when asked)\n"         \
+	"  --probe PROBE          what its guest is asked in a rehearsal, at its first NIC:\n"     \
+	"                         arp://ADDRESS, tcp://ADDRESS:PORT, "                             \
+	"http://ADDRESS[:PORT]/PATH,\n"                                                            \
+	"                         or traffic: anything that it sends (default)\n"                  \
+	"  --probe-from ADDRESS   who asks: an address that the guest has for a neighbour\n"       \
 	"  --direction both|rx|tx --filter FILTER --truncate N --sample N\n"                       \
 	"                         its mirror session, see 'mirror set --help'\n"
 
@@ -64,7 +69,7 @@
 #define SHADOW_OPTIONS                                                                             \
 	"--start --vcpus --vcpus-step --vcpus-ceiling --memory --memory-step --memory-ceiling "    \
 	"--replication --resync-rate --journal --snapshots --when --after "                        \
-	"--every --rehearse-every " SESSION_OPTIONS
+	"--every --rehearse-every --probe --probe-from " SESSION_OPTIONS
 
 #define OPTIONS_OF(resource)                                                                       \
 	" --" resource "-quantile --" resource "-horizon --" resource "-min --" resource           \
