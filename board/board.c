@@ -10,6 +10,15 @@ static const cyaml_strval_t idle_values[] = {
         {"backoff", GN_BOARD_BACKOFF},
 };
 
+#define X(name, word) {word, 1u << GN_BOARD_CAN_##name},
+static const cyaml_strval_t capability_words[] = {GN_BOARD_CAPABILITIES(X)};
+#undef X
+static const cyaml_strval_t flash_words[] = {
+        {"none", GN_BOARD_FLASH_NONE},
+        {"disk", GN_BOARD_FLASH_DISK},
+        {"bfb", GN_BOARD_FLASH_BFB},
+};
+
 static const cyaml_schema_field_t uplink_fields[] = {
         CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct gn_board_uplink, name, 1, 48),
         CYAML_FIELD_STRING_PTR("devargs", CYAML_FLAG_POINTER, struct gn_board_uplink, devargs, 1,
@@ -43,6 +52,12 @@ static const cyaml_schema_field_t board_fields[] = {
                              uplinks, &uplink_schema, 0, 16),
         CYAML_FIELD_SEQUENCE("eal_args", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct gn_board,
                              eal_args, &argument_schema, 0, 32),
+        CYAML_FIELD_FLAGS("capabilities", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct gn_board,
+                          can, capability_words, CYAML_ARRAY_LEN(capability_words)),
+        CYAML_FIELD_ENUM("flash", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct gn_board, flash,
+                         flash_words, CYAML_ARRAY_LEN(flash_words)),
+        CYAML_FIELD_SEQUENCE("drivers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct gn_board,
+                             drivers, &argument_schema, 0, 16),
         CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t board_schema = {

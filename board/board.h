@@ -10,6 +10,24 @@
 #include "firmware/core/status.h"
 
 enum gn_board_idle { GN_BOARD_POLL, GN_BOARD_BACKOFF };
+/* How an image gets onto it the first time. */
+enum gn_board_flash { GN_BOARD_FLASH_NONE, GN_BOARD_FLASH_DISK, GN_BOARD_FLASH_BFB };
+
+/* What hardware may have or lack; explain.h says what follows. The name is the file's word. */
+#define GN_BOARD_CAPABILITIES(X)                                                                   \
+	X(VHOST_USER, "vhost-user")     /* QEMU's sockets and guests' RAM are on this machine */   \
+	X(REPRESENTORS, "representors") /* an e-switch that shows each VM's port as a device */    \
+	X(FLOW_MIRROR, "flow-mirror")   /* it can copy packets: rte_flow SAMPLE */                 \
+	X(FLOW_METER, "flow-meter")     /* it can limit them: rte_flow METER */                    \
+	X(WATCHDOG, "watchdog")         /* hardware that resets a card that hangs */               \
+	X(SLOTS, "slots")               /* a disk with two images */
+
+enum gn_board_capability {
+#define X(name, word) GN_BOARD_CAN_##name,
+	GN_BOARD_CAPABILITIES(X)
+#undef X
+	        GN_BOARD_N_CAPABILITIES
+};
 
 struct gn_board_uplink {
 	char *name;    /* becomes "ports/<name>" */
@@ -31,6 +49,10 @@ struct gn_board {
 	unsigned uplinks_count;
 	char **eal_args; /* further EAL arguments, as they are */
 	unsigned eal_args_count;
+	uint32_t can; /* bit 1 << GN_BOARD_CAN_X of each capability that it has */
+	enum gn_board_flash flash;
+	char **drivers; /* DPDK's that its image has besides those of every board: "net_mlx5" */
+	unsigned drivers_count;
 };
 
 /* Loads and checks the file. 0 or a negative errno with a sentence in 'status'. */

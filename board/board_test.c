@@ -1,5 +1,6 @@
 /* board_test.c - every board in the tree loads; every kind of mistake is told. */
 #include "board/board.h"
+#include "board/explain.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,6 +58,53 @@ static void shipped_boards_load(void **state)
 	gn_board_free(board);
 }
 
+/* Each has a compatible string of its own, and nothing in it contradicts the rest. */
+static void shipped_boards_are_sound(void **state)
+{
+	static const char *const boards[] = {"devbox", "qemu-virt", "bluefield2", "bluefield3"};
+
+	for (size_t i = 0; i < sizeof boards / sizeof boards[0]; i++) {
+		struct gn_board *board = NULL;
+		struct gn_status status = {0};
+		char path[64], text[256] = "";
+
+		snprintf(path, sizeof path, "board/%s/board.yaml", boards[i]);
+		if (gn_board_load(path, &board, &status))
+			fail_msg("%s", status.message);
+		assert_string_equal(board->name, boards[i]);
+		assert_memory_equal(board->compatible, "gnomon,", 7);
+		assert_string_equal(board->compatible + 7, boards[i]);
+		if (gn_board_contradiction(board, 0, text, sizeof text))
+			fail_msg("%s: %s", boards[i], text);
+		for (unsigned c = 0; c < GN_BOARD_N_CAPABILITIES; c++)
+			assert_true(gn_board_explain(board, c)[0]);
+		gn_board_free(board);
+	}
+}
+
+static void contradictions_are_told(void **state)
+{
+	uint32_t worker = 1;
+	struct gn_board board = {.idle = GN_BOARD_POLL,
+	                         .workers = &worker,
+	                         .workers_count = 1,
+	                         .memory_mib = 64,
+	                         .mbufs = 100000,
+	                         .can = 1u << GN_BOARD_CAN_FLOW_METER | 1u << GN_BOARD_CAN_SLOTS};
+	static const char *const says[] = {"representors", "no way to flash", "need 231 MiB",
+	                                   "idle: backoff"};
+	char text[256];
+
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(gn_board_contradiction(&board, i, text, sizeof text));
+		assert_non_null(strstr(text, says[i]));
+	}
+	assert_false(gn_board_contradiction(&board, 4, text, sizeof text));
+	assert_non_null(strstr(gn_board_explain(&board, GN_BOARD_CAN_SLOTS), "give way"));
+	board.can = 0;
+	assert_non_null(strstr(gn_board_explain(&board, GN_BOARD_CAN_SLOTS), "without a way back"));
+}
+
 /* 'from' in the good text becomes 'to'; the message must contain 'says'. */
 static const struct {
 	const char *from, *to, *says;
@@ -72,6 +120,8 @@ static const struct {
         {"idle: poll", "idle: doze", "doze"},
         {"mbufs: 8192", "mbuffs: 8192", "mbuffs"},
         {"mbufs: 8192\n", "", "mbufs"},
+        {"name: t\n", "name: t\ncapabilities: [slots, wings]\n", "wings"},
+        {"name: t\n", "name: t\nflash: smoke\n", "smoke"},
         {"mbufs: 8192", "mbufs: -1", "mbufs"},
         {"name: t\n", "name: [t\n", ""},
 };
@@ -108,6 +158,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(good_board_is_read),
 	        cmocka_unit_test(shipped_boards_load),
+	        cmocka_unit_test(shipped_boards_are_sound),
+	        cmocka_unit_test(contradictions_are_told),
 	        cmocka_unit_test(mistakes_are_told),
 	        cmocka_unit_test(missing_file_is_told),
 	};

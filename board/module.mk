@@ -1,2 +1,4 @@
 board.src := board/board.c $(yaml.src)
-$(eval $(call test,board,board/board_test.c $(board.src),$(YAML_LIBS)))
+board.pure := board/explain.c
+PURE += $(board.pure)
+$(eval $(call test,board,board/board_test.c $(board.src) $(board.pure),$(YAML_LIBS)))

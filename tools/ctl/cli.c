@@ -39,7 +39,9 @@ static int run_command(struct gn_ctl *ctl, const struct gn_ctl_settings *setting
 	struct gn_status status = {0};
 	int code;
 
-	if (gn_ctl_connection_create(settings, &ctl->connection, &status))
+	/* 'board check' is about a file alone: no card need be configured. */
+	if (entry->run != gn_ctl_board_check &&
+	    gn_ctl_connection_create(settings, &ctl->connection, &status))
 		gn_ctl_usage("%s", status.message);
 	code = entry->run(ctl, arguments);
 	gn_ctl_connection_destroy(ctl->connection);

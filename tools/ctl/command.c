@@ -276,6 +276,9 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "boot the other slot again, if it is good", "  gnomonctl update rollback --restart\n"},
         {"update", "history", gn_ctl_update_history, "", "", "what became of updates, and why",
          "  gnomonctl update history\n"},
+        {"board", "check", gn_ctl_board_check, "FILE", "", "what a board can do, by its board.yaml",
+         "Exit status 1: the file contradicts itself. Asks no card.\n\n"
+         "  gnomonctl board check board/bluefield3/board.yaml\n"},
         {"mirror", "show", gn_ctl_mirror_show, "[VM]", "", "mirror sessions and their counters",
          "  gnomonctl mirror show web-1\n"},
         {"mirror", "set", gn_ctl_mirror_set, "VM SESSION --sink SINK [options]",

@@ -1,8 +1,8 @@
 ctl.src := $(addprefix tools/ctl/,cli.c arguments.c call.c command.c completion.c connection.c file.c \
-	format.c output.c parse.c screen.c session.c table.c text.c cmd_alert.c cmd_audit.c cmd_export.c \
+	format.c output.c parse.c screen.c session.c table.c text.c cmd_alert.c cmd_audit.c cmd_board.c cmd_export.c \
 	cmd_forecast.c cmd_host.c cmd_mirror.c cmd_model.c cmd_observe.c histogram.c cmd_plan.c cmd_policy.c cmd_shadow.c cmd_rehearse.c \
 	cmd_snapshot.c cmd_volume.c cmd_verify.c cmd_status.c cmd_top.c cmd_update.c cmd_vm.c cmd_vm_calls.c cmd_vm_top.c cmd_watch.c) \
-	firmware/audit/chain.c firmware/audit/seal.c $(yaml.src)
+	firmware/audit/chain.c firmware/audit/seal.c $(sort $(board.src) $(board.pure))
 ctl.libs := $(NNG_LIBS) -ljansson $(YAML_LIBS) -lpthread
 $(eval $(call prog,gnomonctl,tools/ctl/main.c $(ctl.src) $(channel.src) proto/json.c,$(ctl.libs)))
 ctl.pure := $(addprefix tools/ctl/,format.c parse.c output.c table.c) $(PROTO:%.proto=%.pb-c.c)
