@@ -101,12 +101,15 @@ image-lock: setup
 	@tools/image/image --lock --build $(B)
 boot: image
 	@$(MAKE) -s $(B)/bin/gnomon-ca && tools/image/boot $(BOARD) --build $(B)
+flash: image
+	@tools/image/flash $(BOARD) --to "$(TO)" --build $(B) $(if $(DRY),--dry-run) $(if $(YES),--yes) \
+		$(if $(DEFAULT_BFB),--default-bfb $(DEFAULT_BFB))
 deb: ; @$(MAKE) -j$(NPROC) $(addprefix $(B)/bin/,gnomon-shim gnomonctl gnomon-ca) && tools/deb/deb --build $(B)
 fmt: ; @git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 lint: $(PURE:%.c=$(B)/obj/%.o)
 	@tools/lint/lint --build $(B) $(addprefix --pure=,$(PURE))
 clean: ; @rm -rf $(B)
 help: ; @sed -n '/^| command/,/^$$/p' README.md
-.PHONY: all run check tests test bench sim fuzz image image-lock boot deb fmt lint clean help setup
+.PHONY: all run check tests test bench sim fuzz image image-lock boot flash deb fmt lint clean help setup
 
 -include $(shell find $(B) -path $(B)/image -prune -o -type f -name '*.d' -print 2>/dev/null)

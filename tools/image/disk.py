@@ -43,7 +43,8 @@ def make_esp(target, work, sysroot, board, environment, site):
          "-o", f"{work}/grub.efi", *GRUB_MODULES])
     files = {"EFI/BOOT/BOOTAA64.EFI": f"{work}/grub.efi",
              "grub/grub.cfg": write(f"{work}/grub.cfg", configuration.encode()),
-             "grubenv": write(f"{work}/grubenv", environment)}
+             "grubenv": write(f"{work}/grubenv", environment),
+             "board": write(f"{work}/board", f"{update.compatible(os.path.basename(board))}\n".encode())}
     if site:
         files["site.cfg"] = write(f"{work}/site.cfg", f'set site="{site}"\n'.encode())
     update.make_fat(target, ESP_MIB * MIB, files, "GN-ESP")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The card's image boots as a machine of its own, serves its operators, forgets nothing over a power
 cut, and lets nobody in who has no certificate."""
+import filecmp
 import os
 import shutil
 import socket
@@ -12,6 +13,8 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import machine
+import rootfs
+import update
 
 BUILD = os.path.abspath(os.environ.get("GN_BUILD", "build"))
 UNREACHABLE = 3
@@ -37,6 +40,17 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def test_is_reproducible(tests, directory):
+    """The root file system and the slot, made again of the same programs elsewhere."""
+    image = f"{BUILD}/image"
+    again = f"{directory}/again"
+    rootfs.build(again, f"{image}/root", f"{image}/arm64/bin", f"{HERE}/../../board/qemu-virt", update.release())
+    update.make_slot(f"{again}/slot.img", f"{again}/Image", f"{again}/initramfs.zst")
+    for name in ("initramfs.zst", "slot.img"):
+        same = filecmp.cmp(f"{image}/qemu-virt/{name}", f"{again}/{name}", shallow=False)
+        tests.check(same, f"{name}, made twice, is the same to the byte")
 
 
 def test_boots(tests, card):
@@ -80,6 +94,7 @@ def main():
     card = machine.Card(BUILD, f"{directory}/card", ports={name: free_port() for name in machine.PORTS})
     try:
         tests.check(made.returncode == 0, "the image is built", made.stderr)
+        test_is_reproducible(tests, directory)
         test_boots(tests, card)
         test_power_cut(tests, card)
     except (machine.Failed, OSError, subprocess.TimeoutExpired):

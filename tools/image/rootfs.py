@@ -99,6 +99,12 @@ class Tree:
             if not os.path.exists(self.path(target)):
                 self.add_elf(f"{self.sysroot}/{target}", target)
 
+    def add_rdma(self):
+        """What libibverbs finds by files' names: DPDK's mlx5 drivers need it."""
+        provider = f"{LIBRARIES}/libibverbs/libmlx5-rdmav34.so"
+        self.add_elf(os.path.realpath(f"{self.sysroot}/{provider}"), provider)
+        self.add(f"{self.sysroot}/etc/libibverbs.d/mlx5.driver", "etc/libibverbs.d/mlx5.driver")
+
     def add_modules(self, wanted):
         """The modules and what they depend on, with a modules.dep of their own."""
         kernels = os.listdir(f"{self.sysroot}/lib/modules")
@@ -156,13 +162,23 @@ def words_of(path):
         return [word for line in file for word in line.split("#")[0].split()]
 
 
-def build(target, sysroot, programs, board, release, drivers=()):
+def drivers_of(board):
+    """DPDK's, by board.yaml."""
+    with open(f"{board}/board.yaml", encoding="utf-8") as file:
+        found = re.search(r"^drivers: \[(.*)\]", file.read(), re.M)
+    return re.findall(r"\w+", found.group(1)) if found else []
+
+
+def build(target, sysroot, programs, board, release):
     """Writes 'target'/initramfs.zst and 'target'/Image. 'release': (version, security version)."""
     os.makedirs(target, exist_ok=True)
     tree = Tree(f"{target}/rootfs", sysroot, programs)
     tree.add_programs()
     tree.add_busybox()
+    drivers = drivers_of(board)
     tree.add_drivers(drivers)
+    if "net_mlx5" in drivers:
+        tree.add_rdma()
     tree.add_files(f"{board}/rootfs")
     tree.add(f"{board}/board.yaml", "etc/gnomon/board.yaml")
     with open(tree.path("etc/gnomon/release"), "w", encoding="ascii") as file:
