@@ -69,7 +69,7 @@ static struct gn_blk *allocate(struct gn_worker *worker, const struct gn_blk_con
 		return NULL;
 	blk->worker = worker;
 	blk->n_queues = config->queues ? config->queues : 1;
-	blk->vid = -1;
+	blk->vid = blk->back_fd = -1;
 	blk->user_event_fd = blk->user_timer_fd = -1;
 	blk->is_reserved = config->is_reserved;
 	blk->is_stopped = true;

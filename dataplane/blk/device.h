@@ -119,6 +119,7 @@ struct gn_blk {
 	bool has_memory;            /* rte_vhost has a memory table */
 	struct gn_blk_inflight inflight; /* of this connection */
 	int sent_fd;                     /* on its way to the front end */
+	int back_fd;                     /* channel for messages of ours; -1: none */
 	bool is_ready[GN_BLK_MAX_QUEUES];
 	struct gn_blk_clone *clone;
 	uint32_t n_running; /* atomic: rings that are polled */

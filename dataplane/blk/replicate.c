@@ -436,7 +436,7 @@ void gn_blk_open_replica(struct gn_blk *blk, const struct gn_blk_replica *config
 	/* The VM's disk comes first; what it writes now nobody remembers. */
 	unlink(config->journal_path);
 	set_problem(blk, status.message);
-	blk->is_fenced = err == -EPERM;
+	blk->is_fenced = err == -EPERM || err == -EBUSY; /* or another is at work on it */
 }
 
 int gn_blk_start_replica(struct gn_blk *blk, const struct gn_blk_replica *config,

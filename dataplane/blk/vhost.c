@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <linux/virtio_blk.h>
@@ -38,11 +39,15 @@ enum {
 	SET_VRING_BASE = 10,
 	GET_VRING_BASE = 11,
 	GET_QUEUE_NUM = 17,
+	SET_SLAVE_REQ_FD = 21,
 	GET_CONFIG = 24,
 	SET_CONFIG = 25,
 	GET_INFLIGHT_FD = 31,
 	SET_INFLIGHT_FD = 32,
 };
+
+#define SLAVE_CONFIG_CHANGE 2u /* a "back-end message type" */
+#define WIRE_VERSION        1u
 
 /* A message as it is on the wire, which is also what rte_vhost hands out. */
 struct message {
@@ -212,6 +217,15 @@ static void prepare_change(struct gn_blk *blk, const struct message *message)
 		blk->is_ready[message->payload.state.index] = false;
 }
 
+/* The front end may keep a hand on it, so it is never sent to but with MSG_DONTWAIT. */
+static void set_back_channel(struct gn_blk *blk, const struct gn_guard_message *message)
+{
+	if (blk->back_fd >= 0)
+		close(blk->back_fd);
+	blk->back_fd =
+	        message && message->n_fds == 1 ? fcntl(message->fds[0], F_DUPFD_CLOEXEC, 0) : -1;
+}
+
 static enum rte_vhost_msg_result on_before(int vid, void *msg)
 {
 	struct gn_blk *blk = of_vid(vid);
@@ -241,6 +255,9 @@ static enum rte_vhost_msg_result on_before(int vid, void *msg)
 		break;
 	case SET_INFLIGHT_FD:
 		result = set_inflight(blk, msg);
+		break;
+	case SET_SLAVE_REQ_FD:
+		set_back_channel(blk, msg);
 		break;
 	default:
 		break;
@@ -338,6 +355,7 @@ static void on_disconnect(int vid)
 	gn_blk_stop(blk);
 	gn_blk_inflight_unmap(&blk->inflight);
 	gn_ram_revoke(blk->socket_path);
+	set_back_channel(blk, NULL);
 	blk->vid = -1;
 	gn_mutex_unlock(&blk->lock);
 	gn_mutex_lock(&registry_lock);
@@ -366,12 +384,15 @@ static const struct rte_vhost_device_ops device_ops = {
         .vring_state_changed = on_ring_state,
 };
 
-/* The connection cannot end meanwhile: on_disconnect() wants the lock. One whose front end has no
- * channel for it learns the size when it connects next. */
+/* A front end without a channel for it, or one that does not read it, learns the size when it
+ * connects next. (rte_vhost's own function for it waits until there is room.) */
 void gn_blk_tell_config(struct gn_blk *blk)
 {
-	if (blk->vid >= 0)
-		rte_vhost_slave_config_change(blk->vid, false);
+	const uint32_t message[3] = {SLAVE_CONFIG_CHANGE, WIRE_VERSION, 0};
+
+	if (blk->back_fd >= 0 &&
+	    send(blk->back_fd, message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		gn_blk_count_rejected(blk);
 }
 
 /* ---- open, close ------------------------------------------------------------- */
@@ -475,6 +496,7 @@ void gn_blk_vhost_close(struct gn_blk *blk)
 	gn_mutex_unlock(&blk->lock);
 	rte_vhost_driver_unregister(blk->socket_path);
 	gn_mutex_lock(&blk->lock);
+	set_back_channel(blk, NULL);
 	blk->vid = -1;
 	gn_mutex_unlock(&blk->lock);
 	gn_blk_inflight_unmap(&blk->inflight);

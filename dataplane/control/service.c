@@ -99,6 +99,7 @@ struct volume_view {
 	Gnomon__V1__Volume message;
 	Gnomon__V1__VolumeCounters counters;
 	Gnomon__V1__VolumeMirrorStatus mirror;
+	char mirror_message[160];
 	Gnomon__V1__VolumeVerify verify;
 	Gnomon__V1__VolumeVerify__Range ranges[GN_VERIFY_MAX_RANGES];
 	Gnomon__V1__VolumeVerify__Range *range_list[GN_VERIFY_MAX_RANGES];
@@ -137,8 +138,20 @@ static void view_store(const struct gn_blk *blk, struct volume_view *view)
 	view->message.store_status = to;
 }
 
-static void view_replica(struct gn_blk *blk, Gnomon__V1__VolumeMirrorStatus *to)
+/* What is wrong, and the error that said so. */
+static char *mirror_message(const struct gn_vmirror_status *from, struct volume_view *view)
 {
+	const char *text = gn_replica_reason_text(from->reason);
+
+	snprintf(view->mirror_message, sizeof view->mirror_message,
+	         from->reason != GN_REPLICA_FINE && from->error ? "%s: %s" : "%s", text,
+	         strerror(-from->error));
+	return view->mirror_message;
+}
+
+static void view_replica(struct gn_blk *blk, struct volume_view *view)
+{
+	Gnomon__V1__VolumeMirrorStatus *to = &view->mirror;
 	struct gn_vmirror_status from;
 	const char *problem;
 
@@ -152,7 +165,7 @@ static void view_replica(struct gn_blk *blk, Gnomon__V1__VolumeMirrorStatus *to)
 	gn_blk_check_replica(blk);
 	to->state = (Gnomon__V1__VolumeMirrorStatus__State)(from.state + 1); /* the same order */
 	to->reason = (Gnomon__V1__VolumeMirrorStatus__Reason)from.reason;
-	to->message = (char *)(uintptr_t)gn_replica_reason_text(from.reason);
+	to->message = mirror_message(&from, view);
 	to->phase = (char *)(uintptr_t)gn_replica_phase_name(from.phase);
 	to->error = from.error;
 	to->lag_bytes = from.lag_bytes;
@@ -214,7 +227,7 @@ static void view_volume(const struct gn_dataplane *dp, const struct gn_dp_volume
 	gnomon__v1__volume_counters__init(to);
 	view->message.counters = to;
 	if (view->message.mirror) {
-		view_replica(volume->blk, &view->mirror);
+		view_replica(volume->blk, view);
 		view_verify(volume->blk, view);
 		view->message.mirror_status = &view->mirror;
 	}

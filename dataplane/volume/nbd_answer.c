@@ -105,6 +105,11 @@ static void on_reply(struct nbd_volume *nbd, const struct gn_nbd_reply *reply)
 		gn_nbd_store_garbled(nbd);
 		return;
 	}
+	/* It was not done, and nothing else will be over this connection. */
+	if (reply->error == GN_NBD_ESHUTDOWN) {
+		gn_nbd_store_cut(nbd);
+		return;
+	}
 	switch (reply->kind) {
 	case GN_NBD_REPLY_SIMPLE:
 		on_simple(nbd, slot, reply->error);

@@ -68,6 +68,11 @@ static void take_back(struct nbd_volume *nbd)
 		gn_nbd_store_enqueue(nbd, nbd->current);
 		nbd->current = NULL;
 	}
+	/* Also what a server said to have done before it can have had all of it. */
+	while ((slot = TAILQ_LAST(&nbd->early, slots))) {
+		TAILQ_REMOVE(&nbd->early, slot, link);
+		gn_nbd_store_enqueue(nbd, slot);
+	}
 	while ((slot = TAILQ_LAST(&nbd->sending, slots))) {
 		TAILQ_REMOVE(&nbd->sending, slot, link);
 		slot->is_waiting = slot->is_sending = false;
@@ -134,7 +139,6 @@ unsigned gn_nbd_store_finish_cut(struct nbd_volume *nbd)
 	for (unsigned i = 0; i < N_OPS; i++)
 		if (nbd->in_flight[i])
 			return 0;
-	gn_nbd_store_finish_early(nbd);
 	take_back(nbd);
 	nbd->message.msg_iovlen = 0;
 	nbd->reading = NULL;

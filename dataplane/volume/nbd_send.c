@@ -147,11 +147,12 @@ void gn_nbd_store_start_send(struct nbd_volume *nbd)
 {
 	struct io_uring_sqe *sqe;
 
-	if (!nbd->message.msg_iovlen)
+	if (!nbd->message.msg_iovlen) {
 		gather(nbd);
+		nbd->send_us = nbd->now_us; /* not again for the rest of it: it may come in drips */
+	}
 	if (!nbd->message.msg_iovlen)
 		return;
-	nbd->send_us = nbd->now_us;
 	sqe = gn_nbd_store_entry(nbd, OP_SEND);
 	io_uring_prep_sendmsg(sqe, nbd->fd, &nbd->message, MSG_NOSIGNAL | MSG_WAITALL);
 	io_uring_sqe_set_data64(sqe, OP_SEND);

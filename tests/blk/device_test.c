@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -40,7 +41,6 @@ struct fixture {
 	char image[64];
 	char socket[64];
 	char copy[64];
-	unsigned clone_hold_ms;
 };
 
 static enum gn_worker_idle idle = GN_WORKER_POLL;
@@ -92,8 +92,7 @@ static void serve(struct fixture *fixture, unsigned queues, bool read_only)
 	                               .path = fixture->image,
 	                               .socket_path = fixture->socket,
 	                               .read_only = read_only,
-	                               .queues = queues,
-	                               .clone_hold_ms = fixture->clone_hold_ms};
+	                               .queues = queues};
 	struct gn_status status = {0};
 	int err = gn_blk_create(fixture->worker, &config, &fixture->blk, &status);
 
@@ -734,20 +733,15 @@ static void test_clone_refused(void **state)
 	assert_int_equal(gn_blk_clone_start(fixture->blk, fixture->copy, &clone, &status), -EEXIST);
 }
 
-static void fill_image_to(struct fixture *fixture, off_t size)
+static void fill_image(struct fixture *fixture)
 {
 	static uint8_t block[MIB];
 	int fd = open(fixture->image, O_WRONLY | O_CLOEXEC);
 
 	memset(block, 0x5a, sizeof block);
-	for (off_t at = 0; at < size; at += MIB)
+	for (off_t at = 0; at < IMAGE_SIZE; at += MIB)
 		assert_int_equal(pwrite(fd, block, MIB, at), MIB);
 	close(fd);
-}
-
-static void fill_image(struct fixture *fixture)
-{
-	fill_image_to(fixture, IMAGE_SIZE);
 }
 
 /* The writer goes over the disk in laps, at both ends in turn: block after block gets the lap's
@@ -849,26 +843,6 @@ static void test_clone_cancelled(void **state)
 	assert_int_equal(write_byte(fixture, 0, 0, 8), 0);
 }
 
-/* Without reflink a copy takes long; the VM's writes do not wait for it. */
-static void test_clone_does_not_hold_for_long(void **state)
-{
-	struct fixture *fixture = *state;
-	struct gn_blk_clone_result result = {0};
-	struct gn_blk_clone *clone;
-	struct gn_status status = {0};
-	int err;
-
-	fill_image_to(fixture, 2 * IMAGE_SIZE);
-	fixture->clone_hold_ms = 1;
-	serve_and_attach(fixture, 1);
-	assert_int_equal(gn_blk_clone_start(fixture->blk, fixture->copy, &clone, &status), 0);
-	err = finish(clone, &result, &status);
-	assert_int_equal(err, 0);
-	assert_int_equal(write_byte(fixture, 0, 0, 8), 0);
-	assert_int_equal(file_byte(fixture->copy, 2 * IMAGE_SIZE - 4096), 0x5a);
-	assert_int_equal(file_byte(fixture->copy, 0), 0x5a);
-}
-
 static void test_clone_on_full_disk(void **state)
 {
 	struct fixture *fixture = *state;
@@ -895,6 +869,40 @@ static void test_clone_on_full_disk(void **state)
 		rmdir(mount_point);
 		skip();
 	}
+}
+
+/* The front end is told of a new size over its channel; one that does not read it holds nobody up.
+ */
+static void test_resize_is_told(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gn_wire_message message = {.request = GN_WIRE_SET_SLAVE_REQ_FD,
+	                                  .flags = GN_WIRE_VERSION};
+	struct gn_status status = {0};
+	uint32_t told[3];
+	uint64_t size = IMAGE_SIZE;
+	int pair[2];
+
+	serve_and_attach(fixture, 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(
+	        gn_wire_send(gn_blkdrv_frontend(fixture->drv)->socket, &message, &pair[1], 1), 0);
+	/* An answer to a later message: the channel is taken. */
+	assert_int_equal(gn_frontend_stop(gn_blkdrv_frontend(fixture->drv), NULL), 0);
+	assert_int_equal(gn_frontend_start(gn_blkdrv_frontend(fixture->drv), NULL), 0);
+	size += MIB;
+	assert_int_equal(gn_blk_resize(fixture->blk, fixture->image, size, &status), 0);
+	assert_int_equal(recv(pair[0], told, sizeof told, 0), sizeof told);
+	assert_int_equal(told[0], 2);
+	assert_int_equal(told[2], 0);
+	while (send(pair[1], told, sizeof told, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	size += MIB;
+	assert_int_equal(gn_blk_resize(fixture->blk, fixture->image, size, &status), 0);
+	assert_int_equal(gn_blk_size_bytes(fixture->blk), size);
+	assert_int_equal(write_byte(fixture, 0, size - 4096, 1), 0);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 /* XFS shares blocks: the copy takes no time and no space. */
@@ -967,12 +975,12 @@ int main(void)
 	        CASE(second_front_end),
 	        CASE(create_refused),
 	        CASE(meter),
+	        CASE(resize_is_told),
 	        CASE(clone_is_an_instant),
 	        CASE(clone_refused),
 	        CASE(clone_while_written),
 	        CASE(clone_gives_way),
 	        CASE(clone_cancelled),
-	        CASE(clone_does_not_hold_for_long),
 	        CASE(clone_on_full_disk),
 	        CASE(clone_by_reflink),
 	};

@@ -139,6 +139,24 @@ def test_errors():
             assert not state["reconnects"] and not state["garbled"], state
 
 
+def test_orderly_end():
+    """A server that says it is being shut down has lost the request, not failed it: the next one gets it."""
+    with Dataplane() as dataplane:
+        trigger = dataplane.path("ends")
+        with nbdkit(dataplane, "--filter=error", "file", "{image}", "error=ESHUTDOWN", "error-rate=100%",
+                    f"error-file={trigger}") as server:
+            uri = volume(dataplane, server)
+            with open(trigger, "wb"):
+                pass
+            held = subprocess.Popen(["qemu-io", "-f", "raw", "-c", "write -P 5 1M 64k", "-c", "read -P 5 1M 64k", uri],
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            wait_for(lambda: int(status(dataplane)["reconnects"]) > 1, 20, lambda: str(status(dataplane)))
+            os.unlink(trigger)
+            output = held.communicate(timeout=60)[0].decode()
+            assert held.returncode == 0 and "rror" not in output and "failed" not in output, output
+            assert not status(dataplane)["garbled"], status(dataplane)
+
+
 def test_delay():
     """A slow server slows down and breaks nothing."""
     with Dataplane() as dataplane, nbdkit(
@@ -367,5 +385,5 @@ def test_changed_disk():
 if __name__ == "__main__":
     need("qemu-io")
     nbd.main([test_servers, test_plain_server, test_dataplane_behind_dataplane, test_killed_servers, test_hang,
-              test_errors, test_delay, test_refusals, test_liars, test_silence, test_return, test_lying_greetings,
-              test_changed_disk])
+              test_errors, test_orderly_end, test_delay, test_refusals, test_liars, test_silence, test_return,
+              test_lying_greetings, test_changed_disk])
