@@ -269,8 +269,10 @@ static int make_peers(struct gnomond *g, struct gn_status *status)
 	int error;
 
 	if (shim->tls)
-		g->shim_tls = (struct gn_channel_tls){shim->tls->ca, shim->tls->cert,
-		                                      shim->tls->key, shim->tls->name};
+		g->shim_tls = (struct gn_channel_tls){.ca_file = shim->tls->ca,
+		                                      .cert_file = shim->tls->cert,
+		                                      .key_file = shim->tls->key,
+		                                      .peer_name = shim->tls->name};
 	error = gn_peer_create("host's shim", shim->url, shim->tls ? &g->shim_tls : NULL,
 	                       &gnomon__v1__host__descriptor, &g->shim, status);
 	if (!error)

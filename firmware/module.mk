@@ -22,9 +22,12 @@ gnomond.src := $(audit.src) $(thinking.src) $(channel.src) $(addprefix firmware/
 	control/alerts.c control/control.c control/status.c control/vms.c \
 	control/guests.c control/models.c control/history.c control/series.c control/shadows.c \
 	control/exports.c control/updates.c control/snapshots.c control/volumes.c \
-	control/observe.c control/plans.c control/audit.c) proto/json.c
+	control/observe.c control/plans.c control/audit.c control/roles.c) proto/json.c
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
 	-lsystemd -lpthread -ljansson))
+PURE += firmware/control/roles.c
+$(eval $(call test,roles,firmware/control/roles_test.c firmware/control/roles.c \
+	firmware/console/route.c firmware/core/status.c $(PROTO:%.proto=%.pb-c.c),-lprotobuf-c))
 fake_brain.src := firmware/brain/fake_brain.c firmware/peer/fake_peer.c
 $(eval $(call test,brain,firmware/brain/brain_test.c $(fake_brain.src) \
 	$(sort $(thinking.src)),$(thinking.libs)))

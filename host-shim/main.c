@@ -121,6 +121,7 @@ static int watch_signals(sd_event *event)
 static int serve(const struct gn_shim_config *config, struct gn_status *status)
 {
 	struct gn_channel_tls tls = {0};
+	char counters[PATH_MAX];
 	struct gn_service_config service_config = {
 	        .url = config->url,
 	        .libvirt_uri = config->libvirt_uri,
@@ -142,6 +143,8 @@ static int serve(const struct gn_shim_config *config, struct gn_status *status)
 		tls.ca_file = config->tls->ca;
 		tls.cert_file = config->tls->cert;
 		tls.key_file = config->tls->key;
+		snprintf(counters, sizeof counters, "%s.counters", config->journal);
+		tls.counters_file = counters;
 		service_config.tls = &tls;
 	}
 	if (config->observe) {

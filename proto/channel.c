@@ -4,12 +4,14 @@
 #include "proto/channel.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "proto/channel_internal.h"
+#include "proto/envelope.h"
 #include "proto/tlsfiles.h"
 
 /* ---- inbox ------------------------------------------------------------------------ */
@@ -146,25 +148,24 @@ int gn_channel_check_url(const char *url, const struct gn_channel_tls *tls,
 
 /* ---- TLS -------------------------------------------------------------------------- */
 
-/* The name that the server's certificate must carry: as configured, else the host dialled. */
-static int set_server_name(nng_tls_config *config, const char *url, const char *peer_name)
+int gn_channel_server_name(const char *url, const char *peer_name, char *out, size_t room)
 {
-	nng_url *parsed;
-	int rc;
+	nng_url *parsed = NULL;
+	int rc = peer_name && *peer_name ? 0 : nng_url_parse(&parsed, url);
 
-	if (peer_name && *peer_name)
-		return nng_tls_config_server_name(config, peer_name);
-	rc = nng_url_parse(&parsed, url);
 	if (rc)
 		return rc;
-	rc = nng_tls_config_server_name(config, parsed->u_hostname);
-	nng_url_free(parsed);
+	if (snprintf(out, room, "%s", parsed ? parsed->u_hostname : peer_name) >= (int)room)
+		rc = NNG_EINVAL;
+	if (parsed)
+		nng_url_free(parsed);
 	return rc;
 }
 
 static int fill_tls_config(nng_tls_config *config, nng_tls_mode mode, const char *url,
                            const struct gn_channel_tls *tls, const struct gn_tlsfiles *files)
 {
+	char name[GN_ENVELOPE_TARGET_MAX + 1];
 	int rc = nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_3);
 
 	if (!rc)
@@ -174,7 +175,9 @@ static int fill_tls_config(nng_tls_config *config, nng_tls_mode mode, const char
 	if (!rc)
 		rc = nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED);
 	if (!rc && mode == NNG_TLS_MODE_CLIENT)
-		rc = set_server_name(config, url, tls->peer_name);
+		rc = gn_channel_server_name(url, tls->peer_name, name, sizeof name);
+	if (!rc && mode == NNG_TLS_MODE_CLIENT)
+		rc = nng_tls_config_server_name(config, name);
 	return rc;
 }
 

@@ -15,6 +15,11 @@
  * 'operators', its calls to shims trust 'hosts', and a shim trusts 'cards': so a shim's
  * key commands neither a card nor another shim.
  *
+ * Requests over TLS are signed by their sender's key and name their target; a server verifies both,
+ * takes each request once, and heeds the list of revoked certificates beside 'ca_file'
+ * ("operators.pem": "operators.revoked"). Requests over ipc are not signed: whoever may open the
+ * socket (mode 0600, or a group) could as well use the keys that are kept beside it.
+ *
  * This is the only user of nng messaging (style.md). */
 #ifndef GN_PROTO_CHANNEL_H
 #define GN_PROTO_CHANNEL_H
@@ -36,6 +41,9 @@ struct gn_channel_tls {
 	const char *cert_file; /* our own chain */
 	const char *key_file;
 	const char *peer_name; /* client: name the server's certificate must carry */
+	/* Server: file that remembers its senders' counters, so that no request is taken again
+	 * after a restart (proto/sign/counters.h). NULL: in memory alone. */
+	const char *counters_file;
 };
 
 /* ---- server ---------------------------------------------------------------- */
@@ -53,6 +61,10 @@ typedef void gn_channel_handler(void *context, struct gn_channel_call *call,
 typedef void gn_channel_ended(void *context, const struct gn_channel_call *call, const char *method,
                               const ProtobufCMessage *request, const struct gn_status *outcome);
 
+/* Whether the caller may do this: 0, or an error whose sentence it is told. */
+typedef int gn_channel_permit(void *context, const struct gn_channel_call *call, const char *method,
+                              const ProtobufCMessage *request, struct gn_status *status);
+
 /* At most 1024 calls wait for their answers, in 128 MiB; further ones are answered
  * UNAVAILABLE. Requests that decode but name unknown enum values or hold text that is not
  * UTF-8 are answered INVALID_ARGUMENT before a handler sees them. */
@@ -60,7 +72,8 @@ struct gn_channel_service {
 	const ProtobufCServiceDescriptor *descriptor;
 	gn_channel_handler *const *handlers; /* by method index; NULL: UNIMPLEMENTED */
 	void *context;
-	gn_channel_ended *ended; /* NULL: nobody wants to know */
+	gn_channel_ended *ended;   /* NULL: nobody wants to know */
+	gn_channel_permit *permit; /* NULL: all may do all */
 };
 
 /* Listens on 'url'. 'tls' is required for tls+tcp and must be NULL for ipc. An ipc
@@ -87,6 +100,13 @@ void gn_channel_fail(struct gn_channel_call *call, const struct gn_status *statu
 /* For whom the sender asks, as it says; "" when it does not. To be believed only when the call came
  * over a socket of this machine, which is its owner's alone. */
 const char *gn_channel_call_caller(const struct gn_channel_call *call);
+/* Who signed it: the certificate's common name and organisational unit. False over ipc. */
+struct gn_channel_signer {
+	const char *name, *role;
+	const uint8_t *signature;
+	size_t signature_size;
+};
+bool gn_channel_call_signer(const struct gn_channel_call *call, struct gn_channel_signer *out);
 bool gn_channel_call_is_local(const struct gn_channel_call *call);
 /* Wall time after which the caller has given up. */
 uint64_t gn_channel_call_deadline_us(const struct gn_channel_call *call);

@@ -19,11 +19,14 @@
 #include "firmware/core/clock.h"
 #include "proto/channel_internal.h"
 #include "proto/envelope.h"
+#include "proto/sign/sign.h"
+#include "proto/tlsfiles.h"
 
 #define CONNECT_GRACE_US 3000000u /* a call made while the peer is away fails after so long */
 #define CONNECT_LEAST_US 250000u  /* ... but not sooner than this, when it is away for long */
 #define MAX_CALLS        4096u
 #define MAX_TIMEOUT_US   (24ull * 3600 * 1000000)
+#define MAX_AHEAD_US     (24ull * 3600 * 1000000) /* as far as a server may push our counter */
 #define SILENCE_LIMIT    3u /* calls without any answer until the connection is made anew */
 
 enum phase { SENDING, RECEIVING };
@@ -41,6 +44,11 @@ struct call {
 	uint64_t timeout_us;
 	char id[GN_ENVELOPE_ID_MAX + 1];
 	char method[GN_ENVELOPE_METHOD_MAX + 1];
+	uint64_t counter; /* when it is signed, and 'body' then: to sign it again */
+	uint64_t deadline_us;
+	uint8_t *body;
+	size_t body_size;
+	bool was_resent;
 	const ProtobufCMessageDescriptor *output;
 	gn_channel_done *done;
 	void *context;
@@ -65,6 +73,9 @@ struct gn_channel_client {
 	uint64_t n_ids;
 	unsigned n_silent; /* calls in a row that timed out with no reply between them */
 	char caller[GN_ENVELOPE_CALLER_MAX + 1];
+	struct gn_signer *signer; /* NULL over ipc */
+	char target[GN_ENVELOPE_TARGET_MAX + 1];
+	uint64_t last_counter;
 	bool closing;
 	bool heard; /* the call that is being ended has a reply */
 };
@@ -155,7 +166,23 @@ static int unpack_reply(const struct call *call, const struct gn_envelope *envel
 	                         status);
 }
 
-static int decode_reply(const struct call *call, ProtobufCMessage **reply, struct gn_status *status)
+/* Whether the server takes only later counters than this one's: it has not carried it out then. */
+static bool is_stale(struct call *call, const struct gn_envelope *envelope)
+{
+	struct gn_channel_client *client = call->client;
+
+	if (!client->signer || call->was_resent || client->closing ||
+	    envelope->status.code != GN_UNAUTHENTICATED || envelope->counter < call->counter ||
+	    envelope->counter > gn_clock_wall_us() + MAX_AHEAD_US)
+		return false;
+	if (envelope->counter > client->last_counter)
+		client->last_counter = envelope->counter;
+	return true;
+}
+
+/* '*stale': the request is to be sent again; nothing else is set then. */
+static int decode_reply(struct call *call, ProtobufCMessage **reply, bool *stale,
+                        struct gn_status *status)
 {
 	struct gn_envelope envelope;
 	int rc;
@@ -168,7 +195,8 @@ static int decode_reply(const struct call *call, ProtobufCMessage **reply, struc
 	                        nng_msg_len(call->reply), &envelope, status);
 	if (rc)
 		return rc;
-	rc = unpack_reply(call, &envelope, reply, status);
+	*stale = is_stale(call, &envelope);
+	rc = *stale ? 0 : unpack_reply(call, &envelope, reply, status);
 	gn_envelope_fini(&envelope);
 	return rc;
 }
@@ -192,6 +220,7 @@ static void free_call(struct call *call)
 	nng_aio_free(call->aio);
 	nng_ctx_close(call->ctx);
 	nng_msg_free(call->reply);
+	free(call->body);
 	free(call);
 }
 
@@ -212,6 +241,26 @@ static void watch_silence(struct gn_channel_client *client, const struct call *c
 	nng_pipe_close(pipe);
 }
 
+static int make_message(struct call *call, const ProtobufCMessage *request, nng_msg **out,
+                        struct gn_status *status);
+
+/* Once more, signed anew with a later counter. */
+static bool resend(struct call *call, struct gn_status *status)
+{
+	nng_msg *message;
+
+	call->was_resent = true;
+	if (make_message(call, NULL, &message, status))
+		return false;
+	nng_msg_free(call->reply);
+	call->reply = NULL;
+	call->phase = SENDING;
+	nng_aio_set_msg(call->aio, message);
+	nng_aio_set_timeout(call->aio, remaining_ms(call));
+	nng_ctx_send(call->ctx, call->aio);
+	return true;
+}
+
 static void deliver(const struct call *call, const struct gn_status *status,
                     ProtobufCMessage *reply)
 {
@@ -230,11 +279,14 @@ static void finish(struct call *call)
 {
 	struct gn_status status = {GN_OK, ""};
 	ProtobufCMessage *reply = NULL;
+	bool stale = false;
 
 	watch_silence(call->client, call);
 	if (call->reply)
-		decode_reply(call, &reply, &status);
-	else
+		decode_reply(call, &reply, &stale, &status);
+	if (stale && resend(call, &status))
+		return;
+	if (!call->reply)
 		explain_failure(call, &status);
 	unlink_call(call);
 	call->client->heard = call->reply != NULL;
@@ -280,16 +332,40 @@ static int check_call(const struct gn_channel_client *client, uint64_t timeout_u
 	return 0;
 }
 
-static int make_request(struct call *call, const ProtobufCMessage *request, nng_msg **out,
+/* Over TLS: the sender's counter is its clock, and never the same twice. */
+static int sign(struct call *call, struct gn_envelope *envelope, struct gn_status *status)
+{
+	struct gn_channel_client *client = call->client;
+	uint64_t now_us = gn_clock_wall_us();
+
+	client->last_counter = now_us > client->last_counter ? now_us : client->last_counter + 1;
+	call->counter = client->last_counter;
+	envelope->counter = call->counter;
+	strcpy(envelope->target, client->target);
+	envelope->body = call->body;
+	envelope->body_size = call->body_size;
+	return gn_signer_sign(client->signer, envelope)
+	               ? gn_status_set(status, GN_INTERNAL, "%s cannot be signed", call->method)
+	               : 0;
+}
+
+/* 'request' is NULL when the call has its body. */
+static int make_message(struct call *call, const ProtobufCMessage *request, nng_msg **out,
                         struct gn_status *status)
 {
-	struct gn_envelope envelope = {.deadline_us = gn_clock_wall_us() + call->timeout_us};
+	struct gn_envelope envelope = {.deadline_us = call->deadline_us};
 	size_t size;
 	int rc;
 
 	strcpy(envelope.id, call->id);
 	strcpy(envelope.method, call->method);
 	strcpy(envelope.caller, call->client->caller);
+	if (call->client->signer) {
+		rc = sign(call, &envelope, status);
+		if (rc)
+			return rc;
+		request = NULL;
+	}
 	size = gn_envelope_size(GN_ENVELOPE_REQUEST, &envelope, request);
 	if (size > GN_CHANNEL_MAX_SIZE)
 		return gn_status_set(
@@ -302,6 +378,20 @@ static int make_request(struct call *call, const ProtobufCMessage *request, nng_
 		return gn_channel_fail_nng(status, "message", rc);
 	gn_envelope_encode(GN_ENVELOPE_REQUEST, &envelope, request, nng_msg_body(*out));
 	return 0;
+}
+
+static int make_request(struct call *call, const ProtobufCMessage *request, nng_msg **out,
+                        struct gn_status *status)
+{
+	call->deadline_us = gn_clock_wall_us() + call->timeout_us;
+	if (call->client->signer) {
+		call->body_size = protobuf_c_message_get_packed_size(request);
+		call->body = malloc(call->body_size + 1);
+		if (!call->body)
+			return gn_channel_fail_nng(status, "message", NNG_ENOMEM);
+		protobuf_c_message_pack(request, call->body);
+	}
+	return make_message(call, request, out, status);
 }
 
 static struct call *alloc_call(struct gn_channel_client *client, struct gn_status *status)
@@ -447,6 +537,22 @@ static int open_socket(struct gn_channel_client *client, const char *url,
 	return rc;
 }
 
+static int make_signer(struct gn_channel_client *client, const char *url,
+                       const struct gn_channel_tls *tls, struct gn_status *status)
+{
+	struct gn_tlsfiles files;
+	int rc = gn_channel_server_name(url, tls->peer_name, client->target, sizeof client->target);
+
+	if (rc)
+		return gn_channel_fail_nng(status, url, rc);
+	rc = gn_tlsfiles_load(tls, &files, status);
+	if (rc)
+		return rc;
+	rc = gn_signer_create(files.cert, files.key, &client->signer, status);
+	gn_tlsfiles_fini(&files);
+	return rc;
+}
+
 int gn_channel_client_create(const char *url, const struct gn_channel_tls *tls,
                              struct gn_channel_client **out, struct gn_status *status)
 {
@@ -463,10 +569,13 @@ int gn_channel_client_create(const char *url, const struct gn_channel_tls *tls,
 	rc = gn_inbox_init(&client->inbox);
 	if (rc)
 		gn_status_set(status, GN_RESOURCE_EXHAUSTED, "eventfd: %s", strerror(-rc));
-	else
+	else if (tls)
+		rc = make_signer(client, url, tls, status);
+	if (!rc)
 		rc = open_socket(client, url, tls, status);
 	if (rc) {
 		gn_inbox_fini(&client->inbox);
+		gn_signer_destroy(client->signer);
 		free(client);
 		return rc;
 	}
@@ -497,5 +606,6 @@ void gn_channel_client_destroy(struct gn_channel_client *client)
 	finish_all(client);
 	assert(!client->calls);
 	gn_inbox_fini(&client->inbox);
+	gn_signer_destroy(client->signer);
 	free(client);
 }

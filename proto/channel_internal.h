@@ -57,6 +57,10 @@ bool gn_channel_is_ipc(const char *url);
 int gn_channel_fail_nng(struct gn_status *status, const char *what, int error);
 enum gn_code gn_channel_code(int nng_error);
 
+/* The name that the server's certificate must carry: as configured, else the host dialled. An nng
+ * error. */
+int gn_channel_server_name(const char *url, const char *peer_name, char *out, size_t room);
+
 /* Reads and checks the files. On 0 the caller owns '*out' (nng_tls_config_free). */
 int gn_channel_tls_config(nng_tls_mode mode, const char *url, const struct gn_channel_tls *tls,
                           nng_tls_config **out, struct gn_status *status);

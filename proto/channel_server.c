@@ -16,12 +16,18 @@
 #include "firmware/core/clock.h"
 #include "proto/channel_internal.h"
 #include "proto/envelope.h"
+#include "proto/sign/counters.h"
+#include "proto/sign/sign.h"
+#include "proto/tlsfiles.h"
 
 #define RESERVE           32u
 #define MAX_WAITING       1024u        /* calls that handlers have not answered yet */
 #define MAX_WAITING_BYTES (128u << 20) /* memory of their requests */
 #define SEND_TIMEOUT_MS   10000        /* a peer that does not read its replies */
 #define STOP_TIMEOUT_MS   500
+#define MAX_AHEAD_US                                                                               \
+	(24ull * 3600 * 1000000) /* of a counter, which is a time, before our clock                \
+	                          */
 
 enum phase { RECEIVING, HANDLING, REPLYING };
 
@@ -42,12 +48,16 @@ struct gn_channel_call {
 	ProtobufCMessage *request;
 	size_t request_memory;
 	bool is_waiting; /* counted in n_waiting */
+	struct gn_sign_identity signer;
+	uint64_t floor; /* of the sender's counters, when this one was too small */
 };
 
 struct gn_channel_server {
 	nng_socket socket;
 	struct gn_channel_endpoint endpoint;
 	struct gn_inbox inbox;
+	struct gn_verifier *verifier; /* NULL over ipc, and then 'counters' too */
+	struct gn_counters *counters;
 	const struct gn_channel_service *services;
 	size_t n_services;
 	struct gn_channel_call *calls;
@@ -155,6 +165,7 @@ static void release_request(struct gn_channel_call *call)
 	call->received = NULL;
 	call->method = NULL;
 	call->request_memory = 0;
+	call->floor = 0;
 	call->is_waiting = false;
 }
 
@@ -166,6 +177,7 @@ static int make_reply(const struct gn_channel_call *call, const struct gn_status
 
 	strcpy(envelope.id, call->envelope.id);
 	strcpy(envelope.method, call->envelope.method);
+	envelope.counter = call->floor;
 	rc = nng_msg_alloc(out, gn_envelope_size(GN_ENVELOPE_REPLY, &envelope, body));
 	if (!rc)
 		gn_envelope_encode(GN_ENVELOPE_REPLY, &envelope, body, nng_msg_body(*out));
@@ -220,6 +232,17 @@ const char *gn_channel_call_caller(const struct gn_channel_call *call)
 	return call->envelope.caller;
 }
 
+bool gn_channel_call_signer(const struct gn_channel_call *call, struct gn_channel_signer *out)
+{
+	if (!call->server->verifier)
+		return false;
+	*out = (struct gn_channel_signer){.name = call->signer.name,
+	                                  .role = call->signer.role,
+	                                  .signature = call->envelope.signature.data,
+	                                  .signature_size = call->envelope.signature.size};
+	return true;
+}
+
 bool gn_channel_call_is_local(const struct gn_channel_call *call)
 {
 	return !call->server->endpoint.config;
@@ -243,8 +266,35 @@ static int decode_envelope(struct gn_channel_call *call, struct gn_status *statu
 		        status, GN_INVALID_ARGUMENT,
 		        "the message has %zu bytes and %u is the limit: send less at once", size,
 		        GN_CHANNEL_MAX_SIZE);
+	return rc;
+}
+
+/* Who sends, whether it is meant for us, and whether it came already: over TLS only. */
+static int authenticate(struct gn_channel_call *call, struct gn_status *status)
+{
+	struct gn_channel_server *server = call->server;
+	struct gn_replay_request request = {.counter = call->envelope.counter};
+	uint8_t digest[GN_SIGN_DIGEST];
+	int rc;
+
+	if (!server->verifier)
+		return 0;
+	gn_sign_digest(&call->envelope, digest);
+	rc = gn_verifier_check(server->verifier, &call->envelope, digest, &call->signer, status);
 	if (rc)
 		return rc;
+	if (request.counter > gn_clock_wall_us() + MAX_AHEAD_US)
+		return gn_status_set(status, GN_UNAUTHENTICATED,
+		                     "wrong clock: the sender's is more than a day ahead; set it");
+	memcpy(&request.digest, digest, sizeof request.digest);
+	rc = gn_counters_take(server->counters, call->signer.key, &request, &call->floor, status);
+	if (rc != -ESTALE)
+		call->floor = 0;
+	return rc;
+}
+
+static int check_deadline(const struct gn_channel_call *call, struct gn_status *status)
+{
 	if (call->envelope.deadline_us + GN_CHANNEL_SKEW_US >= gn_clock_wall_us() ||
 	    call->envelope.deadline_us > UINT64_MAX - GN_CHANNEL_SKEW_US)
 		return 0;
@@ -317,6 +367,13 @@ static int decode_request(struct gn_channel_call *call, struct gn_status *status
 	return rc ? rc : gn_message_check(call->request, status);
 }
 
+static int permit(struct gn_channel_call *call, void *context, struct gn_status *status)
+{
+	return call->service->permit ? call->service->permit(context, call, call->method->name,
+	                                                     call->request, status)
+	                             : 0;
+}
+
 static int admit(struct gn_channel_call *call, struct gn_status *status)
 {
 	struct gn_channel_server *server = call->server;
@@ -344,6 +401,10 @@ static void handle(struct gn_channel_call *call)
 		return;
 	}
 	rc = decode_envelope(call, &status);
+	if (!rc)
+		rc = authenticate(call, &status);
+	if (!rc)
+		rc = check_deadline(call, &status);
 	if (!rc && atomic_load(&call->server->stopping))
 		rc = gn_status_set(&status, GN_UNAVAILABLE,
 		                   "the server is stopping: try again later");
@@ -351,6 +412,8 @@ static void handle(struct gn_channel_call *call)
 		rc = find_method(call, &call->method, &handler, &context, &status);
 	if (!rc)
 		rc = decode_request(call, &status);
+	if (!rc)
+		rc = permit(call, context, &status);
 	if (!rc)
 		rc = admit(call, &status);
 	if (rc)
@@ -377,6 +440,33 @@ void gn_channel_server_process(struct gn_channel_server *server)
 
 /* ---- life ------------------------------------------------------------------------ */
 
+static int make_verifier(struct gn_channel_server *server, const struct gn_channel_tls *tls,
+                         struct gn_status *status)
+{
+	char revoked[PATH_MAX];
+	struct gn_tlsfiles files;
+	size_t stem;
+	int rc = gn_tlsfiles_load(tls, &files, status);
+
+	if (rc)
+		return rc;
+	stem = strlen(tls->ca_file);
+	if (stem > 4 && !strcmp(tls->ca_file + stem - 4, ".pem"))
+		stem -= 4;
+	snprintf(revoked, sizeof revoked, "%.*s.revoked", (int)stem, tls->ca_file);
+	rc = gn_verifier_create(files.ca, files.cert, revoked, &server->verifier, status);
+	gn_tlsfiles_fini(&files);
+	return rc ? rc : gn_counters_open(tls->counters_file, &server->counters, status);
+}
+
+static void free_server(struct gn_channel_server *server)
+{
+	gn_inbox_fini(&server->inbox);
+	gn_verifier_destroy(server->verifier);
+	gn_counters_close(server->counters);
+	free(server);
+}
+
 int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
                              const struct gn_channel_service *services, size_t n_services,
                              struct gn_channel_server **out, struct gn_status *status)
@@ -396,10 +486,14 @@ int gn_channel_server_create(const char *url, const struct gn_channel_tls *tls,
 		free(server);
 		return gn_status_set(status, GN_RESOURCE_EXHAUSTED, "eventfd: %s", strerror(-rc));
 	}
+	rc = tls ? make_verifier(server, tls, status) : 0;
+	if (rc) {
+		free_server(server);
+		return rc;
+	}
 	rc = nng_rep0_open(&server->socket);
 	if (rc) {
-		gn_inbox_fini(&server->inbox);
-		free(server);
+		free_server(server);
 		return gn_channel_fail_nng(status, "REP socket", rc);
 	}
 	rc = fill_pool(server);
@@ -461,6 +555,5 @@ void gn_channel_server_destroy(struct gn_channel_server *server)
 		release_request(call);
 		free_call(call);
 	}
-	gn_inbox_fini(&server->inbox);
-	free(server);
+	free_server(server);
 }

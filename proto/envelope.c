@@ -258,6 +258,12 @@ static int check_kind(enum gn_envelope_kind kind, const Gnomon__V1__Envelope *wi
 		return gn_status_set(status, GN_INVALID_ARGUMENT,
 		                     "the envelope's caller must be UTF-8 of at most %u bytes",
 		                     GN_ENVELOPE_CALLER_MAX);
+	if (!is_token(wire->target, 0, GN_ENVELOPE_TARGET_MAX) ||
+	    wire->n_certificates > GN_ENVELOPE_CERTIFICATES ||
+	    wire->signature.len > GN_ENVELOPE_SIGNATURE_MAX)
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "the envelope's target, certificates or signature is longer "
+		                     "than any may be");
 	if (kind == GN_ENVELOPE_REQUEST && !wire->deadline_us)
 		return gn_status_set(
 		        status, GN_INVALID_ARGUMENT,
@@ -295,6 +301,17 @@ static void take_status(const Gnomon__V1__Status *wire, struct gn_status *status
 	              is_utf8(wire->message) ? wire->message : "(the peer's message is not UTF-8)");
 }
 
+static void take_signature(const Gnomon__V1__Envelope *wire, struct gn_envelope *out)
+{
+	snprintf(out->target, sizeof out->target, "%s", wire->target);
+	out->counter = wire->counter;
+	out->n_certificates = wire->n_certificates;
+	for (size_t i = 0; i < wire->n_certificates; i++)
+		out->certificates[i] = (struct gn_envelope_bytes){wire->certificates[i].data,
+		                                                  wire->certificates[i].len};
+	out->signature = (struct gn_envelope_bytes){wire->signature.data, wire->signature.len};
+}
+
 int gn_envelope_decode(enum gn_envelope_kind kind, const uint8_t *data, size_t size,
                        struct gn_envelope *out, struct gn_status *status)
 {
@@ -318,6 +335,7 @@ int gn_envelope_decode(enum gn_envelope_kind kind, const uint8_t *data, size_t s
 	snprintf(out->method, sizeof out->method, "%s", wire->method);
 	snprintf(out->caller, sizeof out->caller, "%s", wire->caller);
 	out->deadline_us = wire->deadline_us;
+	take_signature(wire, out);
 	if (wire->status)
 		take_status(wire->status, &out->status);
 	out->body = wire->body.data;
@@ -341,7 +359,22 @@ void gn_envelope_fini(struct gn_envelope *envelope)
 struct wire {
 	Gnomon__V1__Envelope envelope;
 	Gnomon__V1__Status status;
+	ProtobufCBinaryData certificates[GN_ENVELOPE_CERTIFICATES];
 };
+
+static void wire_signature(struct wire *wire, const struct gn_envelope *envelope)
+{
+	wire->envelope.target = (char *)envelope->target;
+	wire->envelope.counter = envelope->counter;
+	wire->envelope.signature.data = (uint8_t *)envelope->signature.data;
+	wire->envelope.signature.len = envelope->signature.size;
+	wire->envelope.n_certificates = envelope->n_certificates;
+	wire->envelope.certificates = wire->certificates;
+	for (size_t i = 0; i < envelope->n_certificates; i++) {
+		wire->certificates[i].data = (uint8_t *)envelope->certificates[i].data;
+		wire->certificates[i].len = envelope->certificates[i].size;
+	}
+}
 
 static void wire_init(struct wire *wire, enum gn_envelope_kind kind,
                       const struct gn_envelope *envelope)
@@ -352,6 +385,7 @@ static void wire_init(struct wire *wire, enum gn_envelope_kind kind,
 	wire->envelope.method = (char *)envelope->method;
 	wire->envelope.deadline_us = envelope->deadline_us;
 	wire->envelope.caller = (char *)envelope->caller;
+	wire_signature(wire, envelope);
 	if (kind == GN_ENVELOPE_REPLY) {
 		gnomon__v1__status__init(&wire->status);
 		wire->status.code = (Gnomon__V1__Code)envelope->status.code;
@@ -370,10 +404,15 @@ static size_t varint_encode(uint64_t value, uint8_t *buffer)
 	return n;
 }
 
+static size_t size_of_body(const struct gn_envelope *envelope, const ProtobufCMessage *body)
+{
+	return body ? protobuf_c_message_get_packed_size(body) : envelope->body_size;
+}
+
 size_t gn_envelope_size(enum gn_envelope_kind kind, const struct gn_envelope *envelope,
                         const ProtobufCMessage *body)
 {
-	size_t body_size = body ? protobuf_c_message_get_packed_size(body) : 0;
+	size_t body_size = size_of_body(envelope, body);
 	uint8_t length[10];
 	struct wire wire;
 
@@ -385,7 +424,7 @@ size_t gn_envelope_size(enum gn_envelope_kind kind, const struct gn_envelope *en
 size_t gn_envelope_encode(enum gn_envelope_kind kind, const struct gn_envelope *envelope,
                           const ProtobufCMessage *body, uint8_t *buffer)
 {
-	size_t body_size = body ? protobuf_c_message_get_packed_size(body) : 0;
+	size_t body_size = size_of_body(envelope, body);
 	struct wire wire;
 	size_t n;
 
@@ -394,7 +433,11 @@ size_t gn_envelope_encode(enum gn_envelope_kind kind, const struct gn_envelope *
 	if (body_size) {
 		buffer[n++] = BODY_TAG;
 		n += varint_encode(body_size, buffer + n);
-		n += protobuf_c_message_pack(body, buffer + n);
+		if (body)
+			protobuf_c_message_pack(body, buffer + n);
+		else
+			memcpy(buffer + n, envelope->body, body_size);
+		n += body_size;
 	}
 	return n;
 }

@@ -17,11 +17,19 @@
 #include <protobuf-c/protobuf-c.h>
 #include "firmware/core/status.h"
 
-#define GN_ENVELOPE_VERSION    1u
-#define GN_ENVELOPE_ID_MAX     64u         /* bytes of an identifier, without the NUL */
-#define GN_ENVELOPE_METHOD_MAX 128u        /* bytes of a method or topic, without the NUL */
-#define GN_ENVELOPE_CALLER_MAX 64u         /* bytes of who asks, without the NUL */
-#define GN_MESSAGE_BUDGET      (16u << 20) /* bytes that one decoded message may occupy */
+#define GN_ENVELOPE_VERSION       1u
+#define GN_ENVELOPE_ID_MAX        64u  /* bytes of an identifier, without the NUL */
+#define GN_ENVELOPE_METHOD_MAX    128u /* bytes of a method or topic, without the NUL */
+#define GN_ENVELOPE_CALLER_MAX    64u  /* bytes of who asks, without the NUL */
+#define GN_ENVELOPE_TARGET_MAX    253u /* bytes of a name, without the NUL */
+#define GN_ENVELOPE_CERTIFICATES  4u
+#define GN_ENVELOPE_SIGNATURE_MAX 160u
+#define GN_MESSAGE_BUDGET         (16u << 20) /* bytes that one decoded message may occupy */
+
+struct gn_envelope_bytes {
+	const uint8_t *data;
+	size_t size;
+};
 
 enum gn_envelope_kind { GN_ENVELOPE_REQUEST, GN_ENVELOPE_REPLY, GN_ENVELOPE_EVENT };
 
@@ -32,7 +40,12 @@ struct gn_envelope {
 	char method[GN_ENVELOPE_METHOD_MAX + 1]; /* "Service/Method", or an event's topic */
 	uint64_t deadline_us;                    /* wall; requests only */
 	char caller[GN_ENVELOPE_CALLER_MAX + 1]; /* requests only; "" when not said */
-	struct gn_status status;                 /* replies only */
+	char target[GN_ENVELOPE_TARGET_MAX + 1]; /* this and what follows: signed requests only, */
+	uint64_t counter;                        /* but for 'counter', which a reply may have */
+	struct gn_envelope_bytes certificates[GN_ENVELOPE_CERTIFICATES]; /* as 'body' */
+	size_t n_certificates;
+	struct gn_envelope_bytes signature; /* as 'body' */
+	struct gn_status status;            /* replies only */
 	const uint8_t *body;
 	size_t body_size;
 	ProtobufCMessage *storage;
@@ -46,11 +59,11 @@ int gn_envelope_decode(enum gn_envelope_kind kind, const uint8_t *data, size_t s
                        struct gn_envelope *out, struct gn_status *status);
 void gn_envelope_fini(struct gn_envelope *envelope);
 
-/* Bytes that gn_envelope_encode() will write. 'body' may be NULL. */
+/* Bytes that gn_envelope_encode() will write. */
 size_t gn_envelope_size(enum gn_envelope_kind kind, const struct gn_envelope *envelope,
                         const ProtobufCMessage *body);
-/* Writes the envelope around 'body' (envelope->body is ignored) to 'buffer', which has room
- * for gn_envelope_size() bytes. Returns the bytes written. */
+/* Writes the envelope around 'body' (NULL: around the bytes of envelope->body) to 'buffer', which
+ * has room for gn_envelope_size() bytes. Returns the bytes written. */
 size_t gn_envelope_encode(enum gn_envelope_kind kind, const struct gn_envelope *envelope,
                           const ProtobufCMessage *body, uint8_t *buffer);
 

@@ -10,6 +10,7 @@
 
 #define MAX_LINES_BYTES (GN_CHANNEL_MAX_SIZE / 2)
 #define MAX_CERTIFICATE 16384
+#define WHO_MAX         (GN_ENVELOPE_CALLER_MAX + 32)
 #define CUT             " ... (cut)"
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -86,16 +87,16 @@ static char *inputs_of(const ProtobufCMessage *request)
 	return text;
 }
 
-/* nng does not tell who a TLS peer is, only that an operators' certificate let it in. */
-static void say_who(const struct gn_channel_call *call, char who[GN_ENVELOPE_CALLER_MAX + 32])
+/* Over TLS whoever signed; on this machine whom the caller names. */
+static void say_who(const struct gn_channel_call *call, char who[WHO_MAX])
 {
 	const char *caller = gn_channel_call_caller(call);
+	struct gn_channel_signer signer;
 
-	if (!gn_channel_call_is_local(call))
-		snprintf(who, GN_ENVELOPE_CALLER_MAX + 32, "operator");
+	if (gn_channel_call_signer(call, &signer))
+		snprintf(who, WHO_MAX, "operator: %s", signer.name);
 	else
-		snprintf(who, GN_ENVELOPE_CALLER_MAX + 32, "%s",
-		         caller[0] ? caller : "on the card");
+		snprintf(who, WHO_MAX, "%s", caller[0] ? caller : "on the card");
 }
 
 void gn_control_ended(void *context, const struct gn_channel_call *call, const char *method,
@@ -103,13 +104,19 @@ void gn_control_ended(void *context, const struct gn_channel_call *call, const c
 {
 	Gnomon__V1__AuditEntry entry = GNOMON__V1__AUDIT_ENTRY__INIT;
 	struct gn_control *control = context;
-	char who[GN_ENVELOPE_CALLER_MAX + 32], what[GN_STATUS_MESSAGE_SIZE + 32];
+	struct gn_channel_signer signer;
+	char who[WHO_MAX],
+	        signature[2 * GN_ENVELOPE_SIGNATURE_MAX + 1] = "",
+	                                                  what[GN_STATUS_MESSAGE_SIZE + 32];
 	char *inputs;
 
 	if (!control->p.audit || only_reads(method))
 		return;
 	inputs = inputs_of(request);
 	say_who(call, who);
+	if (gn_channel_call_signer(call, &signer))
+		gn_audit_hex(signer.signature, signer.signature_size, signature);
+	entry.envelope = signature;
 	snprintf(what, sizeof what, "%s%s%s", gn_code_name(outcome->code),
 	         outcome->message[0] ? ": " : "", outcome->message);
 	entry.at_us = gn_clock_wall_us();

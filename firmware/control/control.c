@@ -2,11 +2,13 @@
 #include "firmware/control/control.h"
 
 #include <grp.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "firmware/control/control_internal.h"
+#include "firmware/control/roles.h"
 #include "firmware/message/message.h"
 
 /* In the order of the service's methods (checked when the service is made). */
@@ -144,7 +146,10 @@ static const struct gn_channel_tls *tls_of(const struct gn_config_endpoint *e,
 {
 	if (!e->tls)
 		return NULL;
-	*tls = (struct gn_channel_tls){e->tls->ca, e->tls->cert, e->tls->key, e->tls->name};
+	*tls = (struct gn_channel_tls){.ca_file = e->tls->ca,
+	                               .cert_file = e->tls->cert,
+	                               .key_file = e->tls->key,
+	                               .peer_name = e->tls->name};
 	return tls;
 }
 
@@ -185,13 +190,18 @@ static int open_endpoints(struct gn_control *control, struct gn_status *status)
 	const struct gn_config *c = control->config;
 	const struct gn_config_endpoint *const served[] = {c->control, c->control_local};
 	const struct gn_config_endpoint *const published[] = {c->events, c->events_local};
+	char counters[PATH_MAX];
 	struct gn_channel_tls tls;
 	unsigned i;
 	int error;
 
+	snprintf(counters, sizeof counters, "%s/operators.counters", c->state_dir);
 	for (i = 0; i < 2; i++) {
 		if (served[i]) {
-			error = gn_channel_server_create(served[i]->url, tls_of(served[i], &tls),
+			bool signs = tls_of(served[i], &tls) != NULL;
+
+			tls.counters_file = counters; /* whose requests were carried out */
+			error = gn_channel_server_create(served[i]->url, signs ? &tls : NULL,
 			                                 &control->service, 1, &control->servers[i],
 			                                 status);
 			if (error)
@@ -219,6 +229,23 @@ static void check_table(void)
 			abort();
 }
 
+static int permit(void *context, const struct gn_channel_call *call, const char *method,
+                  const ProtobufCMessage *request, struct gn_status *status)
+{
+	enum gn_control_role least = gn_control_role_for(method);
+	struct gn_channel_signer signer;
+
+	if (!gn_channel_call_signer(call, &signer))
+		return 0; /* the local socket's owner */
+	if (least && gn_control_role_of(signer.role) >= least)
+		return 0;
+	return gn_status_set(status, GN_PERMISSION_DENIED,
+	                     "%s needs the role %s; the certificate of '%s' says '%s': an admin "
+	                     "issues another with 'gnomon-ca issue ... --role %s'",
+	                     method, gn_control_role_name(least), signer.name, signer.role,
+	                     gn_control_role_name(least));
+}
+
 int gn_control_create(const struct gn_config *config, const struct gn_control_parts *parts,
                       struct gn_control **out, struct gn_status *status)
 {
@@ -233,6 +260,7 @@ int gn_control_create(const struct gn_config *config, const struct gn_control_pa
 	        .handlers = handlers,
 	        .context = control,
 	        .ended = gn_control_ended,
+	        .permit = permit,
 	};
 	error = open_endpoints(control, status);
 	if (error) {

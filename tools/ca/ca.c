@@ -18,6 +18,7 @@
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/sha256.h>
 #include <mbedtls/x509_crt.h>
 
 #include "tools/ca/files.h"
@@ -266,13 +267,15 @@ static int set_validity(mbedtls_x509write_cert *cert, int days)
 	return mbedtls_x509write_crt_set_validity(cert, from_text, to_text);
 }
 
-static int set_names(mbedtls_x509write_cert *cert, const char *root, const char *name)
+static int set_names(mbedtls_x509write_cert *cert, const char *root, const char *name,
+                     const char *role)
 {
 	char issuer[128], subject[128];
 	int rc;
 
 	snprintf(issuer, sizeof issuer, "CN=gnomon %s root,O=gnomon", root);
-	snprintf(subject, sizeof subject, "CN=%s,O=gnomon", name);
+	snprintf(subject, sizeof subject, "CN=%s,%s%s%sO=gnomon", name ? name : "",
+	         role ? "OU=" : "", role ? role : "", role ? "," : "");
 	rc = mbedtls_x509write_crt_set_issuer_name(cert, issuer);
 	if (!rc)
 		rc = mbedtls_x509write_crt_set_subject_name(cert, name ? subject : issuer);
@@ -343,7 +346,7 @@ static int make_root(const char *root, int days, const struct paths *paths, bool
 	if (!rc)
 		rc = obtain_key(&session, paths->key, keep, status);
 	if (!rc) {
-		int error = set_names(&cert, root, NULL);
+		int error = set_names(&cert, root, NULL, NULL);
 
 		if (!error)
 			error = set_common(&cert, &session, &session.key, days);
@@ -429,6 +432,18 @@ static int find_root(const char *root)
 	return -1;
 }
 
+static bool is_role(const struct gn_ca_request *request)
+{
+	static const char *const roles[] = {"viewer", "operator", "admin"};
+
+	if (strcmp(request->root, "operators"))
+		return !request->role;
+	for (size_t i = 0; request->role && i < sizeof roles / sizeof roles[0]; i++)
+		if (!strcmp(request->role, roles[i]))
+			return true;
+	return false;
+}
+
 static int check_request(const struct gn_ca_request *request, struct gn_status *status)
 {
 	if (find_root(request->root) < 0)
@@ -440,6 +455,11 @@ static int check_request(const struct gn_ca_request *request, struct gn_status *
 		        status, GN_INVALID_ARGUMENT,
 		        "'%s' is not a name: use 1 to %d letters, digits, '.', '_', '-'",
 		        request->name, GN_CA_NAME_MAX);
+	if (!is_role(request))
+		return gn_status_set(status, GN_INVALID_ARGUMENT,
+		                     "'%s' is no role of %s: operators have viewer, operator or "
+		                     "admin, others none",
+		                     request->role ? request->role : "", request->root);
 	for (size_t i = 0; i < request->n_sans; i++)
 		if (!is_san(request->sans[i]))
 			return gn_status_set(status, GN_INVALID_ARGUMENT,
@@ -467,7 +487,17 @@ static int load_issuer(struct session *session, const struct paths *paths, struc
 	return rc;
 }
 
-static bool is_usable(const struct paths *paths, mbedtls_x509_crt *issuer)
+/* Those issued before roles were have none, and may do nothing. */
+static bool has_role(const mbedtls_x509_crt *cert, const char *role)
+{
+	for (const mbedtls_x509_name *part = &cert->subject; role && part; part = part->next)
+		if (!MBEDTLS_OID_CMP(MBEDTLS_OID_AT_ORG_UNIT, &part->oid))
+			return part->val.len == strlen(role) &&
+			       !memcmp(part->val.p, role, part->val.len);
+	return !role;
+}
+
+static bool is_usable(const struct paths *paths, mbedtls_x509_crt *issuer, const char *role)
 {
 	mbedtls_x509_crt cert;
 	mbedtls_pk_context key;
@@ -478,7 +508,7 @@ static bool is_usable(const struct paths *paths, mbedtls_x509_crt *issuer)
 	mbedtls_pk_init(&key);
 	usable = !mbedtls_x509_crt_parse_file(&cert, paths->cert) &&
 	         !mbedtls_x509_crt_verify(&cert, issuer, NULL, NULL, &flags, NULL, NULL) &&
-	         !mbedtls_pk_parse_keyfile(&key, paths->key, NULL) &&
+	         has_role(&cert, role) && !mbedtls_pk_parse_keyfile(&key, paths->key, NULL) &&
 	         !mbedtls_pk_check_pair(&cert.pk, &key);
 	mbedtls_pk_free(&key);
 	mbedtls_x509_crt_free(&cert);
@@ -495,7 +525,7 @@ static int make_leaf(struct session *session, const struct gn_ca_request *reques
 	if (rc)
 		return rc;
 	mbedtls_x509write_crt_init(&cert);
-	error = set_names(&cert, request->root, request->name);
+	error = set_names(&cert, request->root, request->name, request->role);
 	if (!error)
 		error = set_common(&cert, session, &session->issuer_key, request->days);
 	if (!error)
@@ -525,12 +555,127 @@ int gn_ca_issue(const char *dir, const struct gn_ca_request *request, bool *made
 	rc = session_init(&session, status);
 	if (!rc)
 		rc = load_issuer(&session, &root, status);
-	if (!rc && !(request->if_missing && is_usable(&paths, &session.issuer))) {
+	if (!rc && !(request->if_missing && is_usable(&paths, &session.issuer, request->role))) {
 		rc = gn_files_make_directory(root.directory, status);
 		if (!rc)
 			rc = make_leaf(&session, request, &paths, status);
 		*made = !rc;
 	}
+	session_fini(&session);
+	return rc;
+}
+
+/* ---- revoking -------------------------------------------------------------------------- */
+
+#define SIGNATURE_LINE "signature "
+
+/* The lines of the list so far, or its header. */
+static int read_list(const char *path, FILE *out, struct gn_status *status)
+{
+	char line[256];
+	FILE *file = fopen(path, "re");
+	bool whole = !file;
+
+	if (!file && errno != ENOENT)
+		return gn_status_set(status, GN_INTERNAL, "'%s' cannot be read: %s", path,
+		                     strerror(errno));
+	if (!file)
+		fputs("gnomon revoked 1\n", out);
+	while (file && !whole && fgets(line, sizeof line, file)) {
+		whole = !strncmp(line, SIGNATURE_LINE, strlen(SIGNATURE_LINE));
+		if (!whole)
+			fputs(line, out);
+	}
+	if (file)
+		fclose(file);
+	return whole ? 0
+	             : gn_status_set(status, GN_INVALID_ARGUMENT,
+	                             "'%s' does not end with a signature: restore it", path);
+}
+
+static int add_signature(struct session *session, const char *list, size_t size, FILE *out)
+{
+	unsigned char hash[32], signature[MBEDTLS_PK_SIGNATURE_MAX_SIZE];
+	size_t length;
+	int rc = mbedtls_sha256_ret((const unsigned char *)list, size, hash, 0);
+
+	if (!rc)
+		rc = mbedtls_pk_sign(&session->issuer_key, MBEDTLS_MD_SHA256, hash, sizeof hash,
+		                     signature, &length, mbedtls_ctr_drbg_random, &session->random);
+	if (rc)
+		return rc;
+	fputs(SIGNATURE_LINE, out);
+	for (size_t i = 0; i < length; i++)
+		fprintf(out, "%02x", signature[i]);
+	fputc('\n', out);
+	return 0;
+}
+
+static int load_serial(const char *path, char line[192], const char *name, struct gn_status *status)
+{
+	mbedtls_x509_crt cert;
+	size_t used = 0;
+	int rc;
+
+	mbedtls_x509_crt_init(&cert);
+	rc = mbedtls_x509_crt_parse_file(&cert, path);
+	line[0] = '\0';
+	for (size_t i = 0; !rc && i < cert.serial.len && used < 100; i++)
+		used += (size_t)snprintf(line + used, 192 - used, "%02x", cert.serial.p[i]);
+	snprintf(line + used, 192 - used, " %s\n", name);
+	mbedtls_x509_crt_free(&cert);
+	return rc ? gn_status_set(status, GN_NOT_FOUND,
+	                          "'%s' is no certificate that could be revoked", path)
+	          : 0;
+}
+
+/* The old list with one more line, signed. */
+static int write_list(struct session *session, const char *path, const char *line,
+                      struct gn_status *status)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	int rc = out ? read_list(path, out, status) : -ENOMEM;
+
+	if (!rc && !fflush(out) && !strstr(text, line))
+		fputs(line, out);
+	if (!rc && !fflush(out) && add_signature(session, text, size, out))
+		rc = gn_status_set(status, GN_INTERNAL, "the list cannot be signed");
+	if (out)
+		fclose(out);
+	if (!rc)
+		rc = gn_files_write(path, text, 0644, true, status);
+	free(text);
+	return rc;
+}
+
+int gn_ca_revoke(const char *dir, const char *root_name, const char *name, struct gn_status *status)
+{
+	struct paths root, paths;
+	struct session session;
+	char line[192], list[PATH_MAX];
+	int rc = find_root(root_name) < 0 || !is_name(name, GN_CA_NAME_MAX)
+	                 ? gn_status_set(status, GN_INVALID_ARGUMENT,
+	                                 "give a root (operators, cards or hosts) and the name of "
+	                                 "a certificate, not '%s' and '%s'",
+	                                 root_name, name)
+	                 : make_paths(dir, root_name, NULL, &root, status);
+
+	if (!rc)
+		rc = make_paths(dir, root_name, name, &paths, status);
+	if (!rc && join(list, dir, root_name, NULL, ".revoked"))
+		rc = gn_status_set(status, GN_INVALID_ARGUMENT, "the path of '%s' is too long",
+		                   dir);
+	if (!rc)
+		rc = load_serial(paths.cert, line, name, status);
+	if (rc)
+		return rc;
+	rc = session_init(&session, status);
+	if (!rc)
+		rc = load_issuer(&session, &root, status);
+	if (!rc)
+		rc = write_list(&session, list, line, status);
 	session_fini(&session);
 	return rc;
 }

@@ -5,6 +5,7 @@
  * Files under 'dir' (mode 0700):
  *   ROOT.pem ROOT.key             the root and its key
  *   ROOT/NAME.pem ROOT/NAME.key   what it issued
+ *   ROOT.revoked                  what it took back
  * Keys are EC P-256, PEM, mode 0600. A file appears whole or not at all, and none that
  * exists is overwritten but as said below. Adapter for mbedTLS. Single-threaded. */
 #ifndef GN_TOOLS_CA_H
@@ -34,8 +35,10 @@ struct gn_ca_request {
 	const char *sans[GN_CA_MAX_SANS];
 	size_t n_sans;
 	int days;
+	const char *role; /* of an operator: "viewer", "operator" or "admin"; NULL for the others */
 	/* Does nothing when a certificate is there that the root signed and that has not
-	 * expired; replaces one that is of no use, and keeps a key that is there. */
+	 * expired, with that role; replaces one that is of no use, and keeps a key that is there.
+	 */
 	bool if_missing;
 };
 
@@ -44,5 +47,10 @@ struct gn_ca_request {
  * whether something was issued. -EEXIST, -ENOENT (no such root in 'dir'), -EINVAL, ... */
 int gn_ca_issue(const char *dir, const struct gn_ca_request *request, bool *made,
                 struct gn_status *status);
+
+/* Adds the certificate 'name' of 'root' to the root's list of those that hold no more, ROOT.revoked
+ * (proto/sign/revoked.h), which is then to be copied beside each ROOT.pem. One that is on the list
+ * stays. -ENOENT, -EINVAL, ... with a sentence. */
+int gn_ca_revoke(const char *dir, const char *root, const char *name, struct gn_status *status);
 
 #endif

@@ -18,7 +18,13 @@ static const char help[] =
         "  gnomon-ca issue DIR ROOT NAME [--san NAME|ADDRESS]... [--days N] [--if-missing]\n"
         "      Makes DIR/ROOT/NAME.pem and .key, signed by ROOT (valid for 825 days).\n"
         "\n"
+        "  gnomon-ca revoke DIR ROOT NAME\n"
+        "      Adds DIR/ROOT/NAME.pem to DIR/ROOT.revoked. Copy that beside each ROOT.pem: it "
+        "holds\n"
+        "      at once, nothing is restarted.\n"
+        "\n"
         "  --san NAME|ADDRESS  a further DNS name or IP address the certificate is good for\n"
+        "  --role ROLE         of an operator: viewer, operator or admin (admin)\n"
         "  --days N            days until it expires\n"
         "  --if-missing        keep what is there and usable; without it that is an error\n"
         "\n"
@@ -78,6 +84,9 @@ static int parse_option(int option, struct arguments *arguments)
 		if (parse_days(optarg, &arguments->days))
 			return usage("--days takes 1 to 36500, not", optarg);
 		return -1;
+	case 'r':
+		arguments->request.role = optarg;
+		return -1;
 	case 'm':
 		arguments->if_missing = true;
 		return -1;
@@ -89,9 +98,13 @@ static int parse_option(int option, struct arguments *arguments)
 static int parse(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option options[] = {
-	        {"help", no_argument, NULL, 'h'},       {"version", no_argument, NULL, 'V'},
-	        {"san", required_argument, NULL, 's'},  {"days", required_argument, NULL, 'd'},
-	        {"if-missing", no_argument, NULL, 'm'}, {0},
+	        {"help", no_argument, NULL, 'h'},
+	        {"version", no_argument, NULL, 'V'},
+	        {"san", required_argument, NULL, 's'},
+	        {"days", required_argument, NULL, 'd'},
+	        {"if-missing", no_argument, NULL, 'm'},
+	        {"role", required_argument, NULL, 'r'},
+	        {0},
 	};
 	int option, rc;
 
@@ -144,10 +157,27 @@ static int run_issue(struct arguments *arguments)
 	request->name = arguments->words[3];
 	request->days = arguments->days ? arguments->days : DEFAULT_DAYS;
 	request->if_missing = arguments->if_missing;
+	if (!request->role && !strcmp(request->root, "operators"))
+		request->role = "admin";
 	rc = gn_ca_issue(arguments->words[1], request, &made, &status);
 	if (!rc)
 		printf("%s %s/%s/%s.pem and .key\n", made ? "issued" : "kept", arguments->words[1],
 		       request->root, request->name);
+	return report(rc, &status);
+}
+
+static int run_revoke(const struct arguments *arguments)
+{
+	const char *const *w = arguments->words;
+	struct gn_status status = {0};
+	int rc;
+
+	if (arguments->n_words != 4)
+		return usage("revoke takes a directory, a root and a name", NULL);
+	rc = gn_ca_revoke(w[1], w[2], w[3], &status);
+	if (!rc)
+		printf("revoked %s in %s/%s.revoked: copy that beside each %s.pem\n", w[3], w[1],
+		       w[2], w[2]);
 	return report(rc, &status);
 }
 
@@ -159,10 +189,12 @@ int main(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	if (!arguments.n_words)
-		return usage("say what to do: init or issue", NULL);
+		return usage("say what to do: init, issue or revoke", NULL);
 	if (!strcmp(arguments.words[0], "init"))
 		return run_init(&arguments);
 	if (!strcmp(arguments.words[0], "issue"))
 		return run_issue(&arguments);
+	if (!strcmp(arguments.words[0], "revoke"))
+		return run_revoke(&arguments);
 	return usage("unknown command", arguments.words[0]);
 }

@@ -20,8 +20,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <nng/supplemental/tls/tls.h>
 
+#include "firmware/core/clock.h"
 #include "proto/gnomon/v1/dataplane.pb-c.h"
+#include "proto/sign/sign.h"
+#include "proto/tlsfiles.h"
 #include "tools/ca/ca.h"
 #include "tools/ca/files.h"
 
@@ -60,7 +65,12 @@ static const struct gn_channel_tls *endpoint(struct files *files, const char *tr
 
 static void issue(const char *root, const char *name, const char *san)
 {
-	struct gn_ca_request request = {.root = root, .name = name, .days = 10};
+	struct gn_ca_request request = {
+	        .root = root,
+	        .name = name,
+	        .days = 10,
+	        .role = strcmp(root, "operators") ? NULL : "operator",
+	};
 	struct gn_status status = {0};
 	bool made;
 
@@ -227,6 +237,165 @@ static void test_trust(void **state)
 			fail_msg("%s: unclear: %s", one->name, status.message);
 		stop(&server);
 	}
+}
+
+/* ---- what was recorded and is sent again --------------------------------------------------- */
+
+/* Whoever has an operator's TLS key speaks to the server without the channel's client: here to send
+ * the very bytes of a request. The answer's code. */
+static int send_raw(const char *url, const struct gn_channel_tls *tls, const uint8_t *data,
+                    size_t size, struct gn_status *status)
+{
+	struct gn_tlsfiles files;
+	struct gn_envelope envelope;
+	nng_tls_config *config;
+	nng_dialer dialer;
+	nng_socket socket;
+	nng_msg *message;
+
+	assert_int_equal(gn_tlsfiles_load(tls, &files, status), 0);
+	assert_int_equal(nng_req0_open(&socket), 0);
+	assert_int_equal(nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT), 0);
+	assert_int_equal(nng_tls_config_ca_chain(config, files.ca, NULL), 0);
+	assert_int_equal(nng_tls_config_own_cert(config, files.cert, files.key, NULL), 0);
+	assert_int_equal(nng_tls_config_server_name(config, tls->peer_name), 0);
+	assert_int_equal(nng_dialer_create(&dialer, socket, url), 0);
+	assert_int_equal(nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config), 0);
+	assert_int_equal(nng_dialer_start(dialer, 0), 0);
+	assert_int_equal(nng_msg_alloc(&message, size), 0);
+	memcpy(nng_msg_body(message), data, size);
+	assert_int_equal(nng_sendmsg(socket, message, 0), 0);
+	assert_int_equal(nng_recvmsg(socket, &message, 0), 0);
+	assert_int_equal(gn_envelope_decode(GN_ENVELOPE_REPLY, nng_msg_body(message),
+	                                    nng_msg_len(message), &envelope, status),
+	                 0);
+	*status = envelope.status;
+	gn_envelope_fini(&envelope);
+	nng_msg_free(message);
+	nng_close(socket);
+	nng_tls_config_free(config);
+	gn_tlsfiles_fini(&files);
+	return (int)status->code;
+}
+
+/* A request as alice's client makes it. */
+static size_t record(const struct gn_channel_tls *tls, const char *target, uint64_t deadline_us,
+                     uint64_t counter, uint8_t data[4096])
+{
+	struct gn_envelope envelope = {.id = "recorded",
+	                               .method = "Dataplane/CreatePort",
+	                               .deadline_us = deadline_us,
+	                               .counter = counter};
+	struct gn_status status;
+	struct gn_tlsfiles files;
+	struct gn_signer *signer;
+	size_t size;
+
+	strcpy(envelope.target, target);
+	assert_int_equal(gn_tlsfiles_load(tls, &files, &status), 0);
+	assert_int_equal(gn_signer_create(files.cert, files.key, &signer, &status), 0);
+	assert_int_equal(gn_signer_sign(signer, &envelope), 0);
+	size = gn_envelope_size(GN_ENVELOPE_REQUEST, &envelope, NULL);
+	assert_true(size <= 4096);
+	gn_envelope_encode(GN_ENVELOPE_REQUEST, &envelope, NULL, data);
+	gn_signer_destroy(signer);
+	gn_tlsfiles_fini(&files);
+	return size;
+}
+
+static void expect_refused(const char *url, const struct gn_channel_tls *tls, const uint8_t *data,
+                           size_t size, int code, const char *says)
+{
+	struct gn_status status;
+
+	if (send_raw(url, tls, data, size, &status) != code || !strstr(status.message, says))
+		fail_msg("expected %d '%s', got %d '%s'", code, says, status.code, status.message);
+}
+
+static void test_recorded_requests_are_refused(void **state)
+{
+	const uint64_t now_us = gn_clock_wall_us(), later_us = now_us + 600 * SECOND_US;
+	char counters[64];
+	struct files card, alice;
+	struct gn_status status;
+	struct server server = {0};
+	uint8_t data[4096];
+	size_t size;
+
+	endpoint(&card, "operators", "cards/card-1", NULL);
+	snprintf(counters, sizeof counters, "%s/counters", dir);
+	card.tls.counters_file = counters;
+	endpoint(&alice, "cards", "operators/alice", "card-1");
+	start(&server, 0, &card.tls);
+	size = record(&alice.tls, "card-1", later_us, now_us, data);
+	assert_int_equal(send_raw(server.url, &alice.tls, data, size, &status), GN_OK);
+	expect_refused(server.url, &alice.tls, data, size, GN_UNAUTHENTICATED, "replayed");
+	stop(&server);
+	start(&server, 0, &card.tls); /* it remembers */
+	expect_refused(server.url, &alice.tls, data, size, GN_UNAUTHENTICATED, "replayed");
+	size = record(&alice.tls, "card-2", later_us, now_us + 1, data);
+	expect_refused(server.url, &alice.tls, data, size, GN_UNAUTHENTICATED, "wrong target");
+	size = record(&alice.tls, "card-1", now_us - 60 * SECOND_US, now_us + 2, data);
+	expect_refused(server.url, &alice.tls, data, size, GN_DEADLINE_EXCEEDED,
+	               "after its deadline");
+	size = record(&alice.tls, "card-1", later_us, now_us + 90000 * SECOND_US, data);
+	expect_refused(server.url, &alice.tls, data, size, GN_UNAUTHENTICATED, "wrong clock");
+	size = record(&alice.tls, "card-1", later_us, now_us + 3, data);
+	data[size - 1] ^= 1;
+	expect_refused(server.url, &alice.tls, data, size, GN_UNAUTHENTICATED, "forged");
+	assert_int_equal(call(server.url, &alice.tls, &status), 0);
+	stop(&server);
+}
+
+/* A server that was killed knows only that it may have seen what is near its mark; a client whose
+ * clock is behind is there too. Both are told which counter is new, and nobody notices. */
+static void test_client_behind_the_mark_is_served(void **state)
+{
+	char counters[64], text[160];
+	struct files card, alice;
+	struct gn_status status;
+	struct server server = {0};
+	FILE *file;
+
+	endpoint(&card, "operators", "cards/card-1", NULL);
+	snprintf(counters, sizeof counters, "%s/marks", dir);
+	card.tls.counters_file = counters;
+	endpoint(&alice, "cards", "operators/alice", "card-1");
+	start(&server, 0, &card.tls);
+	assert_int_equal(call(server.url, &alice.tls, &status), 0);
+	stop(&server);
+	file = fopen(counters, "r+");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof text, file));
+	assert_non_null(fgets(text, sizeof text, file));
+	assert_true(fscanf(file, "%64s", text) == 1);
+	fseek(file, 0, SEEK_CUR);
+	fprintf(file, " %llu\n", (unsigned long long)(gn_clock_wall_us() + 600 * SECOND_US));
+	fclose(file);
+	start(&server, 0, &card.tls);
+	for (int i = 0; i < 3; i++)
+		if (call(server.url, &alice.tls, &status))
+			fail_msg("%s", status.message);
+	stop(&server);
+}
+
+static void test_revoked_operator_is_refused_without_a_restart(void **state)
+{
+	struct files card, carol, alice;
+	struct gn_status status;
+	struct server server = {0};
+
+	issue("operators", "carol", NULL);
+	start(&server, 0, endpoint(&card, "operators", "cards/card-1", NULL));
+	endpoint(&carol, "cards", "operators/carol", "card-1");
+	endpoint(&alice, "cards", "operators/alice", "card-1");
+	assert_int_equal(call(server.url, &carol.tls, &status), 0);
+	assert_int_equal(gn_ca_revoke(dir, "operators", "carol", &status), 0);
+	assert_int_not_equal(call(server.url, &carol.tls, &status), 0);
+	assert_int_equal(status.code, GN_UNAUTHENTICATED);
+	assert_non_null(strstr(status.message, "revoked signer"));
+	assert_int_equal(call(server.url, &alice.tls, &status), 0);
+	stop(&server);
 }
 
 static void test_refused_client_does_not_disturb_others(void **state)
@@ -598,6 +767,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_trust),
+	        cmocka_unit_test(test_recorded_requests_are_refused),
+	        cmocka_unit_test(test_client_behind_the_mark_is_served),
+	        cmocka_unit_test(test_revoked_operator_is_refused_without_a_restart),
 	        cmocka_unit_test(test_refused_client_does_not_disturb_others),
 	        cmocka_unit_test(test_server_that_speaks_garbage),
 	        cmocka_unit_test(test_server_that_is_silent),

@@ -199,6 +199,33 @@ def wrong_certificates(card):
 # ---- shells and pipes ------------------------------------------------------------------------
 
 
+def roles_of_certificates(card):
+    """The certificate says who asks and what that one may; gnomond's audit log says who did."""
+    def issue(name, *more):
+        subprocess.run([CA, "issue", f"{card.dir}/ca", "operators", name, *more], check=True, capture_output=True)
+        path = card.write_ctl(name, "ca", "cards")
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text.replace("operators/op.", f"operators/{name}."))
+        return path
+    val, ann = issue("val", "--role", "viewer"), issue("ann", "--role", "operator")
+    check(card.ctl("vm", "list", "--names", config=val).stdout == "web-1\n", "a viewer does not see the VMs")
+    change = ("policy", "set", "web-1", "--mode", "off")
+    done = card.ctl(*change, config=val)
+    refused(done, 1, "UpdatePolicy needs the role operator", "'val' says 'viewer'")
+    done = card.ctl(*change, config=ann)
+    check(done.returncode == 0, f"an operator may not: {done.stderr}")
+    done = card.ctl("model", "rollback", config=ann)
+    refused(done, 1, "needs the role admin")
+    audit = card.ctl("audit", "show").stdout
+    check("operator: ann" in audit and "operator: val" in audit, f"who did it is not in the log: {audit}")
+    subprocess.run([CA, "revoke", f"{card.dir}/ca", "operators", "ann"], check=True, capture_output=True)
+    refused(card.ctl("vm", "list", config=ann), 1, "revoked signer", "'ann'")
+    check(card.ctl("vm", "list", "--names", config=val).stdout == "web-1\n", "val is refused too")
+    check("is whole" in card.ctl("audit", "verify").stdout, "the log is not whole")
+
+
 def complete(card, *words, line_end=""):
     """What bash offers after these words, the last of them begun with 'line_end'."""
     all_words = " ".join(f"'{w}'" for w in ("gnomonctl", *words, line_end))
@@ -381,7 +408,7 @@ def top_survives_the_card(card):
         check(terminal.end() == 0, "q ends it")
 
 
-TESTS = [help_for_each_command, wrong_words, bad_configuration, nobody_there, wrong_certificates, completion, pipes,
+TESTS = [help_for_each_command, wrong_words, bad_configuration, nobody_there, wrong_certificates, roles_of_certificates, completion, pipes,
          colours, narrow, top, watch_reconnects, top_survives_the_card]
 
 
