@@ -2,8 +2,10 @@
  *
  * A snapshot is a directory of files beside the shadow's disks,
  * <pool>/web-1-shadow/snapshots/<id>/vda.raw, copied by the dataplane at a consistent point; with
- * reflink in an instant. What exists is remembered in the store. Requests are checked at once and
- * answered when the dataplane has done its part. One thread. */
+ * reflink in an instant, elsewhere as whole files. (qcow2 overlays would be as quick, but clone,
+ * revert, export and promotion would depend on chains that nothing here reads.) What exists is
+ * remembered in the store. Requests are checked at once and answered when the dataplane has done
+ * its part. One thread. */
 #ifndef GN_SHADOW_SNAPSHOTS_H
 #define GN_SHADOW_SNAPSHOTS_H
 

@@ -205,7 +205,9 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "  gnomonctl snapshot list web-1\n"},
         {"snapshot", "create", gn_ctl_snapshot_create, "VM NAME", "",
          "keep a shadow's disks as they are now",
-         "An instant where the pool has reflink, else a copy. Rules: shadow create --snapshots.\n\n"
+         "Of one instant, and kept at once where the pool has reflink; else a whole copy, which "
+         "takes\n"
+         "as long as copying does. The VM is not held up. Rules: shadow create --snapshots.\n\n"
          "  gnomonctl snapshot create web-1 before-upgrade\n"},
         {"snapshot", "delete", gn_ctl_snapshot_delete, "VM NAME", "", "let a snapshot go",
          "  gnomonctl snapshot delete web-1 before-upgrade\n"},
