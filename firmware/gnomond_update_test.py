@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Updates from gnomonctl through gnomond and the real gnomon-updater to a disk of files: signed by a
 real CA, tampered with, cut, resumed, killed at many points; the slot that runs is never touched."""
+import json
 import os
 import random
 import shutil
@@ -187,6 +188,31 @@ def test_killed_at_many_points():
         code, text = card.ctl("update", "install", path)
         check(code == 0, text)
         check(card.get("b")[:IMAGE_BYTES] == card.get("new"), "the slot holds something else")
+
+
+def test_support_file_has_no_secrets():
+    """What the card is told and what its services printed before they died: keys and passwords are blotted out."""
+    with Card() as card:
+        secrets = ["MHcCAQEEIBkg4LVWM9nuwNSk3yByxZpYRTBnVJk5oXMpYiYRkeyQ", "hunter2-of-the-store", "tok-5a8f"]
+        os.mkdir(f"{card.dir}/crash")
+        card.put("crash/1764000000000-gnomond.txt", (
+            f"ended by signal 11\n-----BEGIN EC PRIVATE KEY-----\n{secrets[0]}\n-----END EC PRIVATE KEY-----\n"
+            f"opened nbd://backup:{secrets[1]}@store/vda\ntoken={secrets[2]}\nlast words").encode())
+        card.stop("gnomond")
+        with open(f"{card.dir}/g.yaml", "a", encoding="ascii") as file:
+            file.write(f"crash_dir: {card.dir}/crash\n")
+        World.start(card)
+        code, text = card.ctl("support", f"{card.dir}/support.json")
+        check(code == 0 and "3 secrets were blotted out" in text, text)
+        made = card.get("support.json").decode()
+        told = json.loads(made)
+        check("last words" in told["ListCrashReports"]["reports"][0]["text"], made[-2000:])
+        check(told["GetStatus"]["version"] and told["ListVms"]["vms"][0]["name"] == "vms/web-1", made[:1000])
+        for secret in secrets:
+            check(secret not in made, f"the file tells {secret}")
+        keys = [card.get(f"ca/{name}").decode().splitlines()[1] for name in ("updates.key", "updates/dev.key")]
+        check(not any(key in made for key in keys), "the file has a private key")
+        check(os.stat(f"{card.dir}/support.json").st_mode & 0o077 == 0, "others may read it")
 
 
 def test_no_slots_and_no_updater():

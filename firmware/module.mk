@@ -21,7 +21,7 @@ gnomond.src := $(audit.src) $(thinking.src) $(channel.src) $(addprefix firmware/
 	brain/time.c peer/peer.c ingest/ingest.c alert/board.c alert/hooks.c alert/watch.c \
 	control/alerts.c control/control.c control/status.c control/vms.c \
 	control/guests.c control/models.c control/history.c control/series.c control/shadows.c \
-	control/exports.c control/updates.c control/snapshots.c control/volumes.c \
+	control/exports.c control/updates.c control/crashes.c control/snapshots.c control/volumes.c \
 	control/observe.c control/plans.c control/audit.c control/roles.c) proto/json.c
 $(eval $(call prog,gnomond,$(sort $(gnomond.src)),$(thinking.libs) $(NNG_LIBS) \
 	-lsystemd -lpthread -ljansson))

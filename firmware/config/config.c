@@ -137,6 +137,7 @@ static const cyaml_schema_value_t horizon_schema = {
 static const cyaml_schema_field_t config_fields[] = {
         NAME("board", POINTER, struct gn_config, board),
         PATH("state_dir", POINTER, struct gn_config, state_dir),
+        PATH("crash_dir", POINTER | OPTIONAL, struct gn_config, crash_dir),
         PATH("run_dir", POINTER, struct gn_config, run_dir),
         PATH("pool_path", POINTER | OPTIONAL, struct gn_config, pool_path),
         NAME("user", POINTER | OPTIONAL, struct gn_config, user),

@@ -91,6 +91,7 @@ struct gn_config_alerts {
 struct gn_config {
 	char *board;
 	char *state_dir;
+	char *crash_dir; /* where gnomon-init keeps crash reports; NULL: nowhere */
 	char *run_dir;
 	char *pool_path;
 	char *user;        /* to run as, when started by root; NULL: stay */

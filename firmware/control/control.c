@@ -73,7 +73,8 @@
 	X(GetUpdateStatus, gn_control_get_update_status)                                           \
 	X(RollbackUpdate, gn_control_rollback_update)                                              \
 	X(RestartCard, gn_control_restart_card)                                                    \
-	X(ListUpdateHistory, gn_control_list_update_history)
+	X(ListUpdateHistory, gn_control_list_update_history)                                       \
+	X(ListCrashReports, gn_control_list_crash_reports)
 
 static gn_channel_handler *const handlers[] = {
 #define HANDLER(name, handler) handler,

@@ -45,6 +45,8 @@ gn_channel_handler gn_control_create_volume, gn_control_resize_volume, gn_contro
 gn_channel_handler gn_control_begin_update, gn_control_write_update, gn_control_finish_update,
         gn_control_get_update_status, gn_control_rollback_update, gn_control_restart_card,
         gn_control_list_update_history;
+/* crashes.c */
+gn_channel_handler gn_control_list_crash_reports;
 /* plans.c */
 gn_channel_handler gn_control_list_plans, gn_control_get_plan, gn_control_approve_plan,
         gn_control_reject_plan;

@@ -278,6 +278,13 @@ const struct gn_ctl_entry gn_ctl_entries[] = {
          "boot the other slot again, if it is good", "  gnomonctl update rollback --restart\n"},
         {"update", "history", gn_ctl_update_history, "", "", "what became of updates, and why",
          "  gnomonctl update history\n"},
+        {"support", NULL, gn_ctl_support, "[FILE]", "",
+         "all that the card tells of itself, in one file",
+         "Status, report, VMs, shadows, plans, volumes, alerts, the newest of the audit log, "
+         "updates,\n"
+         "crash reports: as JSON, without keys, passwords and tokens (default: "
+         "gnomon-support.json).\n\n"
+         "  gnomonctl support card-1.json\n"},
         {"board", "check", gn_ctl_board_check, "FILE", "", "what a board can do, by its board.yaml",
          "Exit status 1: the file contradicts itself. Asks no card.\n\n"
          "  gnomonctl board check board/bluefield3/board.yaml\n"},

@@ -75,7 +75,7 @@ gn_ctl_command gn_ctl_snapshot_list, gn_ctl_snapshot_create, gn_ctl_snapshot_del
 gn_ctl_command gn_ctl_volume_list, gn_ctl_volume_show, gn_ctl_volume_verify, gn_ctl_volume_create,
         gn_ctl_volume_resize, gn_ctl_volume_delete;
 gn_ctl_command gn_ctl_export_list, gn_ctl_export_create, gn_ctl_export_delete;
-gn_ctl_command gn_ctl_board_check;
+gn_ctl_command gn_ctl_board_check, gn_ctl_support;
 gn_ctl_command gn_ctl_update_install, gn_ctl_update_status, gn_ctl_update_rollback,
         gn_ctl_update_history;
 gn_ctl_command gn_ctl_mirror_show, gn_ctl_mirror_set, gn_ctl_mirror_delete;
