@@ -79,7 +79,9 @@ static bool ended_unexpectedly(virDomainPtr domain, enum gn_vm_state state)
 	int now, reason;
 
 	return state == GN_VM_SHUT_OFF && virDomainGetState(domain, &now, &reason, 0) == 0 &&
-	       now == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_CRASHED;
+	       now == VIR_DOMAIN_SHUTOFF &&
+	       /* The second: libvirtd was started again and could not take it over. */
+	       (reason == VIR_DOMAIN_SHUTOFF_CRASHED || reason == VIR_DOMAIN_SHUTOFF_DAEMON);
 }
 
 static int read_vm(virDomainPtr domain, struct gn_vm *out, struct gn_status *status)

@@ -618,7 +618,7 @@ static void guests_are_asked_where_nobody_else_is(void **state)
 	assert_int_equal(create_port(&open, &port), 0);
 	assert_int_equal(create_port(&apart, &port), 0);
 	assert_true(probe("ports/a", "arp://10.0.0.2") < 0);
-	assert_non_null(strstr(status.message, "is not isolated"));
+	assert_non_null(strstr(status.message, "is no isolated port"));
 	assert_true(probe("ports/c", "arp://10.0.0.2") < 0);
 	assert_int_equal(status.code, GN_NOT_FOUND);
 	assert_true(probe("ports/b", "ping") < 0);

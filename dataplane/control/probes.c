@@ -73,10 +73,11 @@ int gn_dp_port_probe(struct gn_dataplane *dp, const Gnomon__V1__ProbePortRequest
 	if (!port)
 		return gn_status_set(status, GN_NOT_FOUND, "there is no port '%.100s'",
 		                     request->name);
-	if (!port->spec->isolated)
+	if (!port->spec->isolated || port->spec->kind != GNOMON__V1__PORT__KIND__VHOST_USER)
 		return gn_status_set(
 		        status, GN_FAILED_PRECONDITION,
-		        "port '%s' is not isolated: its guest is asked over its network",
+		        "port '%s' is no isolated port of a guest: who is there is asked "
+		        "over its network",
 		        request->name);
 	err = gn_probe_target_parse(request->probe, request->from, &target, status);
 	if (!err)

@@ -331,11 +331,14 @@ static bool is_gone(const struct gn_vm *vm)
 
 static void note_past(const struct gn_mover_vm *moved, struct gn_vm *vm, bool connected)
 {
-	bool is_off = vm->state == GNOMON__V1__VM_STATE__SHUT_OFF;
+	/* State and cause of one answer of libvirt: those of two may be of before and after a
+	 * crash. */
+	bool was_shut_down = vm->host_vm && !vm->host_vm->failed &&
+	                     vm->host_vm->state == GNOMON__V1__VM_STATE__SHUT_OFF;
 
 	if (connected && runs(vm) && !vm->fenced)
 		gn_brain_set_past(moved->mover->p.brain, vm, GN_VM_RAN);
-	else if (vm->past == GN_VM_RAN && is_off && vm->host_vm && !vm->host_vm->failed)
+	else if (vm->past == GN_VM_RAN && was_shut_down)
 		gn_brain_set_past(moved->mover->p.brain, vm, GN_VM_NOT_STARTED);
 }
 
@@ -489,6 +492,7 @@ static void take_over(struct gn_mover *mover)
 			continue;
 		}
 		moved->plan = record;
+		moved->is_resumed = true;
 		moved->failover.state = GN_FAILOVER_MOVING;
 		moved->failover.ours = true;
 	}

@@ -30,6 +30,8 @@ struct gn_mover_vm {
 	struct gn_rehearsal rehearsal;
 	bool is_rejected; /* by an operator: not proposed again for this loss */
 	/* The step under way: calls that have not been answered, and the first failure. */
+	bool is_resumed;      /* it was under way when this program ended */
+	enum gn_vm_past past; /* before the fence */
 	unsigned n_waiting;
 	unsigned stage;
 	uint64_t step_us; /* monotonic: begun */

@@ -484,9 +484,13 @@ static void fence_refused(void **state)
 	vm->mode = GN_POLICY_ENFORCE;
 	world.refuses_fence = true;
 	kill_qemu();
-	turn(20);
+	turn(10);
+	assert_false(world.fenced); /* what may go on running keeps its disks */
+	assert_true(world.has_port);
+	turn(10);
 	assert_int_equal(gn_runner_at(runner, 0)->plan.state, GN_PLAN_FAILED);
 	assert_int_equal(world.n_promotions, 0);
+	assert_int_equal(vm->past, GN_VM_RAN);
 	world.refuses_fence = false;
 	turn(60);
 	check_moved(newest()); /* tried again */
@@ -604,7 +608,7 @@ static void restart_everywhere(void **state, uint64_t away_us, size_t most_plans
 
 static void restarted(void **state)
 {
-	restart_everywhere(state, 0, 1);
+	restart_everywhere(state, 0, 2);
 }
 
 /* So late that a fence is judged anew; what was promoted is booted all the same. */

@@ -44,6 +44,22 @@ static void fail(struct gn_mover_vm *moved, enum gn_code code, const char *why)
 
 static void next_stage(struct gn_mover_vm *moved);
 
+static bool is_at(const struct gn_mover_vm *moved, enum gn_move_step step)
+{
+	const struct gn_plan *plan = &moved->plan->plan;
+
+	return plan->actions[plan->at].kind == (uint32_t)step;
+}
+
+/* A VM that the shim would not end has not been ended by us. */
+static void note_refused_fence(struct gn_mover_vm *moved)
+{
+	struct gn_vm *vm = gn_mover_vm_of(moved);
+
+	if (vm && outcome_of(moved->failure.code) == GN_PLAN_FORBIDDEN)
+		gn_brain_set_past(moved->mover->p.brain, vm, moved->past);
+}
+
 /* A definite failure is told rather than a passing one. */
 static void one_answered(struct gn_mover_vm *moved, const struct gn_status *status)
 {
@@ -52,6 +68,8 @@ static void one_answered(struct gn_mover_vm *moved, const struct gn_status *stat
 		moved->failure = *status;
 	if (--moved->n_waiting || moved->mover->closing || !moved->plan)
 		return;
+	if (is_at(moved, GN_MOVE_STEP_FENCE) && moved->stage == 0)
+		note_refused_fence(moved);
 	if (moved->failure.code != GN_OK)
 		answer(moved, &moved->failure);
 	else
@@ -258,13 +276,6 @@ static void on_ports(void *context, const struct gn_status *status, const Protob
 		     "the VM was started and sends nothing: see its console");
 }
 
-static bool is_at(const struct gn_mover_vm *moved, enum gn_move_step step)
-{
-	const struct gn_plan *plan = &moved->plan->plan;
-
-	return plan->actions[plan->at].kind == (uint32_t)step;
-}
-
 void gn_mover_tick_step(struct gn_mover_vm *moved)
 {
 	const Gnomon__V1__Empty empty = GNOMON__V1__EMPTY__INIT;
@@ -290,30 +301,42 @@ static void reserve(struct gn_mover_vm *moved)
 
 /* First nothing can come back by itself: not even after a restart of this program or of the
  * dataplane. */
-static void fence(struct gn_mover_vm *moved)
+static void fence(struct gn_mover_vm *moved, bool is_resumed)
 {
 	struct gn_vm *vm = gn_mover_vm_of(moved);
 
-	/* The card was away meanwhile: whether there is still a reason is judged anew. */
-	if (gn_time_now().wall_us >= moved->plan->plan.deadline_us) {
-		fail(moved, GN_FAILED_PRECONDITION, "the time to fence it has passed");
+	if (is_resumed) {
+		fail(moved, GN_FAILED_PRECONDITION,
+		     "gnomond was away meanwhile: whether there is still a reason is judged anew");
 		return;
 	}
+	moved->past = vm->past;
 	gn_brain_set_fenced(moved->mover->p.brain, vm, true);
 	gn_brain_set_past(moved->mover->p.brain, vm, GN_VM_ENDED_BY_US);
 	if (gn_store_commit(moved->mover->p.brain->store, true)) {
 		fail(moved, GN_UNAVAILABLE, "the fence cannot be stored");
 		return;
 	}
+	command(moved, GNOMON__V1__COMMAND__ACTION_FENCE_VM);
+}
+
+/* Only once the shim has agreed: a VM that goes on running keeps its disks and ports. */
+static void cut_off(struct gn_mover_vm *moved)
+{
+	moved->stage = 1;
 	set_fence(moved, true);
 	delete_ports(moved);
-	command(moved, GNOMON__V1__COMMAND__ACTION_FENCE_VM);
 }
 
 static void next_stage(struct gn_mover_vm *moved)
 {
 	struct gn_status ok = {GN_OK, ""};
 
+	if (is_at(moved, GN_MOVE_STEP_FENCE) && moved->stage == 0) {
+		cut_off(moved);
+		if (moved->n_waiting)
+			return;
+	}
 	if (is_at(moved, GN_MOVE_STEP_PROMOTE) && moved->stage == 0) {
 		moved->stage = 1;
 		gn_shadows_promoted(gn_shadows_find(moved->mover->p.shadows, moved->name));
@@ -343,12 +366,12 @@ static void undo_step(struct gn_mover_vm *moved)
 	answer(moved, &ok);
 }
 
-static void do_step(struct gn_mover_vm *moved)
+static void do_step(struct gn_mover_vm *moved, bool is_resumed)
 {
 	if (is_at(moved, GN_MOVE_STEP_RESERVE))
 		reserve(moved);
 	else if (is_at(moved, GN_MOVE_STEP_FENCE))
-		fence(moved);
+		fence(moved, is_resumed);
 	else if (is_at(moved, GN_MOVE_STEP_PROMOTE))
 		promote_disks(moved);
 	else if (is_at(moved, GN_MOVE_STEP_BOOT))
@@ -359,7 +382,10 @@ static void do_step(struct gn_mover_vm *moved)
 
 void gn_mover_perform(struct gn_mover_vm *moved, bool undo, struct gn_time now)
 {
-	moved->stage = 0;
+	bool is_resumed = moved->is_resumed;
+
+	moved->is_resumed = false;
+	moved->stage = undo ? 1 : 0; /* an undo has one */
 	moved->step_us = now.monotonic_us;
 	moved->failure = (struct gn_status){GN_OK, ""};
 	if (moved->n_waiting) /* an earlier attempt's calls are still under way */
@@ -369,5 +395,5 @@ void gn_mover_perform(struct gn_mover_vm *moved, bool undo, struct gn_time now)
 	else if (undo)
 		undo_step(moved);
 	else
-		do_step(moved);
+		do_step(moved, is_resumed);
 }
