@@ -26,7 +26,9 @@ static int check_chain(mbedtls_x509_crt *chain, mbedtls_x509_crt *roots, struct 
 	uint32_t flags = 0;
 
 	if (!mbedtls_x509_crt_verify(chain, roots, NULL, NULL, &flags, NULL, NULL)) {
-		if (!mbedtls_x509_crt_check_extended_key_usage(
+		/* A certificate that names no purpose would pass for every one. */
+		if (chain->ext_types & MBEDTLS_X509_EXT_EXTENDED_KEY_USAGE &&
+		    !mbedtls_x509_crt_check_extended_key_usage(
 		            chain, MBEDTLS_OID_CODE_SIGNING,
 		            MBEDTLS_OID_SIZE(MBEDTLS_OID_CODE_SIGNING)))
 			return 0;

@@ -133,6 +133,8 @@ bool gn_slots_settle(struct gn_slots *state, unsigned running)
 		slot->state = GN_SLOT_FAILED;
 	else if (slot->state != GN_SLOT_GOOD)
 		return false;
+	else
+		slot->tries = GN_SLOT_TRIES; /* for when this one fails: it was good once */
 	state->first = (uint8_t)running;
 	return true;
 }

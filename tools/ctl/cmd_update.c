@@ -148,11 +148,30 @@ static void restart(struct gn_ctl *ctl, bool force)
 	gn_output_line("the card restarts; 'gnomonctl update status' tells how the slot does");
 }
 
+/* That nothing went wrong says little: the checking may have been cut short, or begun anew by
+ * somebody else. */
+static bool is_armed(const Gnomon__V1__UpdateStatus *s)
+{
+	for (size_t i = 0; i < s->n_slots; i++)
+		if (!strcmp(s->slots[i]->name, s->next))
+			return strcmp(s->next, s->running) != 0 &&
+			       !strcmp(s->slots[i]->state, "trial");
+	return false;
+}
+
 static int end_of_install(struct gn_ctl *ctl, const Gnomon__V1__UpdateStatus *s, bool wants_restart,
                           bool force)
 {
 	if (s->trouble[0]) {
 		gn_output_error("%s", s->trouble);
+		return GN_CTL_REFUSED;
+	}
+	if (!is_armed(s)) {
+		gn_output_error(
+		        "the update is not armed: slot %s is booted next. The card may have "
+		        "restarted, or another update begun; see 'gnomonctl update "
+		        "status', and install it again",
+		        s->next);
 		return GN_CTL_REFUSED;
 	}
 	if (!gn_ctl_print_json(ctl, &s->base))
