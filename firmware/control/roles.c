@@ -38,7 +38,7 @@ static const struct {
         {"BeginUpdate", GN_CONTROL_ADMIN},        {"WriteUpdate", GN_CONTROL_ADMIN},
         {"FinishUpdate", GN_CONTROL_ADMIN},       {"GetUpdateStatus", GN_CONTROL_VIEWER},
         {"RollbackUpdate", GN_CONTROL_ADMIN},     {"RestartCard", GN_CONTROL_ADMIN},
-        {"ListUpdateHistory", GN_CONTROL_VIEWER}, {"ListCrashReports", GN_CONTROL_OPERATOR},
+        {"ListUpdateHistory", GN_CONTROL_VIEWER}, {"ListCrashReports", GN_CONTROL_VIEWER},
 };
 
 static const char *const names[] = {"nobody", "viewer", "operator", "admin"};

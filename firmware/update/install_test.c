@@ -347,7 +347,12 @@ static void test_a_lost_environment(void **state)
 
 static void issue(const char *root, const char *name)
 {
-	const struct gn_ca_request request = {.root = root, .name = name, .days = 2};
+	const struct gn_ca_request request = {
+	        .root = root,
+	        .name = name,
+	        .days = 2,
+	        .role = strcmp(root, "operators") ? NULL : "admin",
+	};
 	struct gn_status status;
 	bool made;
 
