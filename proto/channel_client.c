@@ -225,15 +225,16 @@ static void free_call(struct call *call)
 }
 
 /* A peer that vanished without closing (power cut, cable) would keep its connection for a
- * quarter of an hour in the kernel. Calls without any answer are the sign; dialling anew
- * then costs a live peer nothing but the calls it is slow with. */
+ * quarter of an hour in the kernel, and one whose connection takes no bytes any more would keep
+ * it for ever. Calls without any answer, also those that could not even be sent, are the sign;
+ * dialling anew then costs a live peer nothing but the calls it is slow with. */
 static void watch_silence(struct gn_channel_client *client, const struct call *call)
 {
 	nng_pipe pipe = {.id = atomic_load(&client->endpoint.pipe_id)};
 
 	if (call->reply)
 		client->n_silent = 0;
-	else if (call->result == NNG_ETIMEDOUT && call->phase == RECEIVING)
+	else if (call->result == NNG_ETIMEDOUT && gn_channel_endpoint_is_up(&client->endpoint))
 		client->n_silent++;
 	if (client->n_silent < SILENCE_LIMIT || !gn_channel_endpoint_is_up(&client->endpoint))
 		return;
