@@ -33,16 +33,22 @@ static void log_write(const struct gn_blk *blk, const uint8_t *host, uint64_t si
 	}
 }
 
-static void log_answer(const struct gn_blk_request *request, uint32_t written)
+/* What is logged must have been written before: the front end may copy a page as soon as it is
+ * logged, and would never see what came later. */
+static void log_data(const struct gn_blk_request *request, uint32_t written)
 {
-	const struct gn_blk_queue *queue = request->queue;
-	const struct gn_blk *blk = queue->blk;
-	uint16_t slot = queue->ring.last_used & (queue->ring.size - 1);
+	const struct gn_blk *blk = request->queue->blk;
 
 	if (written > 1)
 		for (unsigned i = 0; i < request->io.n_iov; i++)
 			log_write(blk, request->iov[i].iov_base, request->iov[i].iov_len);
 	log_write(blk, request->status_byte, 1);
+}
+
+static void log_used(const struct gn_blk_queue *queue, uint16_t slot)
+{
+	const struct gn_blk *blk = queue->blk;
+
 	rte_vhost_log_used_vring(blk->vid, (uint16_t)queue->index,
 	                         offsetof(struct vring_used, ring) +
 	                                 slot * sizeof(struct vring_used_elem),
@@ -54,12 +60,15 @@ static void log_answer(const struct gn_blk_request *request, uint32_t written)
 static void answer(struct gn_blk_request *request, uint8_t status, uint32_t data_bytes)
 {
 	struct gn_blk_queue *queue = request->queue;
+	uint16_t slot = queue->ring.last_used & (queue->ring.size - 1);
 	uint32_t written = data_bytes + 1;
 
 	*request->status_byte = status;
 	if (unlikely(queue->blk->log_dirty))
-		log_answer(request, written);
+		log_data(request, written);
 	gn_blk_ring_put(&queue->ring, request->head, written);
+	if (unlikely(queue->blk->log_dirty))
+		log_used(queue, slot);
 	queue->has_answers = true;
 	request->is_taken = false;
 	queue->blk->n_taken--;
