@@ -75,11 +75,17 @@ int gn_confine_prepare(const char *file, const struct gn_confine_user *user,
 
 int gn_confine_become(const struct gn_confine_user *user, struct gn_status *status)
 {
+	int at_parents_end = 0;
+
+	prctl(PR_GET_PDEATHSIG, &at_parents_end);
 	/* Leaving user 0 takes the capabilities of every thread: glibc changes them all. */
 	if (geteuid() == user->uid ||
 	    (!setgroups(0, NULL) && !setresgid(user->gid, user->gid, user->gid) &&
-	     !setresuid(user->uid, user->uid, user->uid)))
+	     !setresuid(user->uid, user->uid, user->uid))) {
+		/* Another user forgets it, and would outlive who started it. */
+		prctl(PR_SET_PDEATHSIG, at_parents_end);
 		return 0;
+	}
 	gn_status_set(status, GN_PERMISSION_DENIED,
 	              "this process cannot become user %u: %s; start it as root, or as that user",
 	              user->uid, strerror(errno));

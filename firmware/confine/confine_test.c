@@ -177,15 +177,19 @@ static int confine(void)
 	struct gn_confine_user user;
 	struct gn_status status;
 	char number[16];
+	int signal = 0;
 
 	snprintf(number, sizeof number, "%u", geteuid() ? geteuid() : SOMEBODY);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (gn_confine_find_user(number, &user, &status) ||
 	    gn_confine_prepare(within, &user, &status) || gn_confine_files(paths, 3, &status) ||
-	    gn_confine_become(&user, &status) || gn_confine_calls(&status)) {
+	    gn_confine_become(&user, &status) || prctl(PR_GET_PDEATHSIG, &signal) ||
+	    gn_confine_calls(&status)) {
 		print_message("# %s\n", status.message);
 		return -1;
 	}
-	return 0;
+	/* It still ends with who started it. */
+	return signal == SIGKILL ? 0 : -1;
 }
 
 /* What 'act' returned in a confined process. */

@@ -214,7 +214,7 @@ def prefix_of(path):
 
 def prefix(mode):
     """The consistent point that is kept after a kill has exactly the first so many writes."""
-    least = 200 if mode == "IN_STEP" else 2000 # each waits for two flushes there
+    least = 200 if mode == "IN_STEP" else 600 # each waits for two flushes there
 
     def case(directory):
         dataplane = Dataplane(directory)
