@@ -77,7 +77,10 @@ void gn_replay_take(struct gn_replay *replay, const uint8_t key[GN_REPLAY_KEY],
 	size_t i;
 
 	if (sender->n_seen == GN_REPLAY_WINDOW) {
-		sender->floor = sender->seen[0].counter;
+		/* One that came late may lie below what was forgotten before: the floor never
+		 * sinks. */
+		if (sender->seen[0].counter > sender->floor)
+			sender->floor = sender->seen[0].counter;
 		sender->n_seen--;
 		memmove(sender->seen, sender->seen + 1, sender->n_seen * sizeof *sender->seen);
 	}

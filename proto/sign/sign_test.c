@@ -382,6 +382,25 @@ static void test_nothing_is_taken_twice(void **state)
 	gn_counters_close(counters);
 }
 
+/* One that comes late, below all that is remembered of a full window, does not let the floor sink.
+ */
+static void test_late_one_lets_nothing_in_again(void **state)
+{
+	struct gn_counters *counters;
+	struct gn_status status;
+
+	(void)state;
+	assert_int_equal(gn_counters_open(NULL, &counters, &status), 0);
+	for (uint64_t i = 1; i <= GN_REPLAY_WINDOW; i++)
+		assert_int_equal(take(counters, key_a, 10 * i, i), 0);
+	assert_int_equal(take(counters, key_a, 5, 5), 0);
+	assert_int_equal(take(counters, key_a, 20 * GN_REPLAY_WINDOW, 7), 0);
+	assert_int_not_equal(take(counters, key_a, 5, 5), 0);
+	assert_int_not_equal(take(counters, key_a, 10, 1), 0);
+	assert_int_not_equal(take(counters, key_a, 20, 2), 0);
+	gn_counters_close(counters);
+}
+
 static void test_forgotten_senders_cannot_repeat(void **state)
 {
 	struct gn_counters *counters;
@@ -469,6 +488,7 @@ int main(void)
 	        cmocka_unit_test(test_only_our_names_are_meant),
 	        cmocka_unit_test(test_revoked_at_once_and_only_by_the_root),
 	        cmocka_unit_test(test_nothing_is_taken_twice),
+	        cmocka_unit_test(test_late_one_lets_nothing_in_again),
 	        cmocka_unit_test(test_forgotten_senders_cannot_repeat),
 	        cmocka_unit_test(test_nothing_is_taken_again_after_a_power_cut),
 	        cmocka_unit_test(test_restart_in_order_refuses_nothing_new),

@@ -488,16 +488,19 @@ static int load_issuer(struct session *session, const struct paths *paths, struc
 }
 
 /* Those issued before roles were have none, and may do nothing. */
-static bool has_role(const mbedtls_x509_crt *cert, const char *role)
+static bool has_role(const mbedtls_x509_crt *cert, const struct gn_ca_request *request)
 {
+	const char *role = request->role;
+
 	for (const mbedtls_x509_name *part = &cert->subject; role && part; part = part->next)
 		if (!MBEDTLS_OID_CMP(MBEDTLS_OID_AT_ORG_UNIT, &part->oid))
-			return part->val.len == strlen(role) &&
-			       !memcmp(part->val.p, role, part->val.len);
+			return request->any_role || (part->val.len == strlen(role) &&
+			                             !memcmp(part->val.p, role, part->val.len));
 	return !role;
 }
 
-static bool is_usable(const struct paths *paths, mbedtls_x509_crt *issuer, const char *role)
+static bool is_usable(const struct paths *paths, mbedtls_x509_crt *issuer,
+                      const struct gn_ca_request *request)
 {
 	mbedtls_x509_crt cert;
 	mbedtls_pk_context key;
@@ -508,7 +511,7 @@ static bool is_usable(const struct paths *paths, mbedtls_x509_crt *issuer, const
 	mbedtls_pk_init(&key);
 	usable = !mbedtls_x509_crt_parse_file(&cert, paths->cert) &&
 	         !mbedtls_x509_crt_verify(&cert, issuer, NULL, NULL, &flags, NULL, NULL) &&
-	         has_role(&cert, role) && !mbedtls_pk_parse_keyfile(&key, paths->key, NULL) &&
+	         has_role(&cert, request) && !mbedtls_pk_parse_keyfile(&key, paths->key, NULL) &&
 	         !mbedtls_pk_check_pair(&cert.pk, &key);
 	mbedtls_pk_free(&key);
 	mbedtls_x509_crt_free(&cert);
@@ -555,7 +558,7 @@ int gn_ca_issue(const char *dir, const struct gn_ca_request *request, bool *made
 	rc = session_init(&session, status);
 	if (!rc)
 		rc = load_issuer(&session, &root, status);
-	if (!rc && !(request->if_missing && is_usable(&paths, &session.issuer, request->role))) {
+	if (!rc && !(request->if_missing && is_usable(&paths, &session.issuer, request))) {
 		rc = gn_files_make_directory(root.directory, status);
 		if (!rc)
 			rc = make_leaf(&session, request, &paths, status);

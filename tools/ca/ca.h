@@ -36,6 +36,7 @@ struct gn_ca_request {
 	size_t n_sans;
 	int days;
 	const char *role; /* of an operator: "viewer", "operator" or "admin"; NULL for the others */
+	bool any_role;    /* with if_missing: one with another role is kept all the same */
 	/* Does nothing when a certificate is there that the root signed and that has not
 	 * expired, with that role; replaces one that is of no use, and keeps a key that is there.
 	 */

@@ -167,6 +167,28 @@ static void test_useless_certificate_is_replaced(void **state)
 	assert_true(made);
 }
 
+/* Asked again without a role, a viewer stays one. */
+static void test_kept_role_is_not_raised(void **state)
+{
+	struct gn_ca_request request = {.root = "operators",
+	                                .name = "bob",
+	                                .days = 10,
+	                                .if_missing = true,
+	                                .role = "viewer"};
+	struct gn_status status = {0};
+	bool made;
+
+	init_roots();
+	assert_int_equal(gn_ca_issue(dir, &request, &made, &status), 0);
+	request.role = "admin";
+	request.any_role = true;
+	assert_int_equal(gn_ca_issue(dir, &request, &made, &status), 0);
+	assert_false(made);
+	request.any_role = false;
+	assert_int_equal(gn_ca_issue(dir, &request, &made, &status), 0);
+	assert_true(made);
+}
+
 static void test_root_with_another_key_is_refused(void **state)
 {
 	struct gn_ca_request request = {.root = "hosts", .name = "host-1", .days = 10};
@@ -250,6 +272,7 @@ int main(void)
 	        CASE(interrupted_init_goes_on_with_its_key),
 	        CASE(issue_and_keep),
 	        CASE(useless_certificate_is_replaced),
+	        CASE(kept_role_is_not_raised),
 	        CASE(root_with_another_key_is_refused),
 	        CASE(missing_root_is_named),
 	        CASE(bad_requests),

@@ -157,6 +157,7 @@ static int run_issue(struct arguments *arguments)
 	request->name = arguments->words[3];
 	request->days = arguments->days ? arguments->days : DEFAULT_DAYS;
 	request->if_missing = arguments->if_missing;
+	request->any_role = !request->role;
 	if (!request->role && !strcmp(request->root, "operators"))
 		request->role = "admin";
 	rc = gn_ca_issue(arguments->words[1], request, &made, &status);
