@@ -214,7 +214,7 @@ def prefix_of(path):
 
 def prefix(mode):
     """The consistent point that is kept after a kill has exactly the first so many writes."""
-    least = 200 if mode == "IN_STEP" else 600 # each waits for two flushes there
+    least = 200 if mode == "IN_STEP" else 2000 # each waits for two flushes there
 
     def case(directory):
         dataplane = Dataplane(directory)
@@ -228,7 +228,7 @@ def prefix(mode):
             dataplane.mirror(mode, "mirror.resync_bytes_per_s=1000000")
             writer = subprocess.Popen([program("gn-fe-sequence"), dataplane.socket],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            wait_for(lambda: int(dataplane.status().get("writes", 0)) > least, 100, dataplane.status)
+            wait_for(lambda: int(dataplane.status().get("writes", 0)) > least, 300, dataplane.status)
             dataplane.end(signal.SIGKILL)
             words = writer.communicate(timeout=30)[0].split()
             acknowledged = int(words[1])
